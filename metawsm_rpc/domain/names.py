@@ -1,0 +1,106 @@
+"""Names: which ones people may choose, and the ones that metawsm makes from them.
+
+A name from outside becomes a folder, a branch, a tmux session and a file. What cannot safely be
+all of these is refused at the edge; what can, but not literally, is sanitised here and only here.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from metawsm_rpc.errors import InvalidParamsError
+
+_TICKET = re.compile(r"[^\W_][\w.:-]{0,99}")
+_REPOSITORY = re.compile(r"[^\W_][\w.-]{0,99}")
+_AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+_RUN_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Letters and digits that cannot be taken for one another."""
+
+RUN_ID_LENGTH = 8
+
+
+def _check(kind: str, name: str, pattern: re.Pattern[str], allowed: str) -> str:
+    normal = unicodedata.normalize("NFC", name)
+    if not pattern.fullmatch(normal) or ".." in normal or normal.endswith("."):
+        raise InvalidParamsError(f"{name!r} cannot be the name of {kind}: use {allowed}.")
+    return normal
+
+
+def check_ticket(name: str) -> str:
+    """Return a ticket id in Unicode's composed form. Raises `InvalidParamsError` for an unusable one."""
+    return _check("a ticket", name, _TICKET, "letters, digits, '.', ':', '_' and '-', beginning with a letter or digit")
+
+
+def check_repository(name: str) -> str:
+    """Return a repository's name. Raises `InvalidParamsError` for an unusable one."""
+    return _check(
+        "a repository", name, _REPOSITORY, "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+    )
+
+
+def check_agent(name: str) -> str:
+    """Return an agent's name. Raises `InvalidParamsError` for an unusable one."""
+    return _check(
+        "an agent", name, _AGENT, "ASCII letters, digits, '.', '_' and '-', beginning with a letter or digit"
+    )
+
+
+def check_run_id(name: str) -> str:
+    """Return a run id. Raises `InvalidParamsError` for an unusable one."""
+    return _check("a run", name, _RUN, "at most 64 of a-z, 0-9 and '-', beginning with a letter or digit")
+
+
+def check_workspace(name: str) -> str:
+    """Return a workspace's name. Raises `InvalidParamsError` for an unusable one."""
+    return _check("a workspace", name, _WORKSPACE, "ASCII letters, digits, '.', '_' and '-'")
+
+
+def run_id(random_bytes: bytes) -> str:
+    """Return a new run id made from `RUN_ID_LENGTH` random bytes."""
+    return "".join(_RUN_ID_ALPHABET[byte % len(_RUN_ID_ALPHABET)] for byte in random_bytes[:RUN_ID_LENGTH])
+
+
+def suffix(run: str) -> str:
+    """Return the end of a run id that goes into names: its last word, or all of it when that is short."""
+    last = run.rsplit("-", 1)[-1]
+    return last if len(last) >= 4 else run
+
+
+def slug(text: str) -> str:
+    """Return `text` as lower-case ASCII letters, digits, `_` and single `-`; may be empty."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower()).strip("-_")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def distinct(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return a name for every key; names that would be equal, or empty, get a hash of their key."""
+    counts: dict[str, int] = {}
+    for name in wanted.values():
+        counts[name] = counts.get(name, 0) + 1
+    return {
+        key: name if name and counts[name] == 1 else f"{name}-{_digest(key)}".strip("-") for key, name in wanted.items()
+    }
+
+
+def workspace_names(tickets: Iterable[str], run: str) -> dict[str, str]:
+    """Return the workspace's name for each ticket: `<ticket>-<suffix of the run id>`."""
+    return {ticket: f"{name}-{suffix(run)}" for ticket, name in distinct({t: slug(t) for t in tickets}).items()}
+
+
+def session_name(pattern: str, *, agent: str, workspace: str, ticket: str, run: str) -> str:
+    """Return a tmux session name: the policy's pattern filled in, sanitised, with the run's suffix.
+
+    `.` and `:` cannot stand in a session name, and `#` would be expanded as a format.
+    """
+    filled = pattern.replace("{agent}", agent).replace("{workspace}", workspace).replace("{ticket}", ticket)
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", unicodedata.normalize("NFKD", filled).encode("ascii", "ignore").decode())
+    name = name.strip("-") or "agent"
+    return name if suffix(run) in name else f"{name}-{suffix(run)}"
