@@ -148,7 +148,9 @@ class CommandError(HostError):
         stderr: what it wrote to standard error, whole.
     """
 
-    def __init__(self, message: str, *, argv: Sequence[str], exit_code: int, stderr: str, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, argv: Sequence[str], exit_code: int, stderr: str, hint: str | None = None
+    ) -> None:
         super().__init__(
             message, hint=hint, details={"argv": list(argv), "exitCode": exit_code, "stderr": stderr[-4000:]}
         )

@@ -1,0 +1,1 @@
+"""Pure: lifecycles, plans and judgements as functions of plain data."""

@@ -78,7 +78,7 @@ class Step(NamedTuple):
     """
 
     run_id: str
-    index: int
+    index: int  # type: ignore[assignment] # shadows tuple.index, which nobody calls
     kind: StepKind
     name: str
     ticket: str
@@ -138,7 +138,7 @@ class Repo(NamedTuple):
 
     `base` is the branch that close merges into, `base_commit` where the work began.
     `dirty_files` counts changed and untracked files, `ahead` and `behind` commits against the
-    base; all three are None until observed.
+    base; all three are None until observed. `copied` are the files that the policy put there.
     """
 
     name: str
@@ -151,6 +151,7 @@ class Repo(NamedTuple):
     dirty_files: int | None
     ahead: int | None
     behind: int | None
+    copied: tuple[str, ...] = ()
 
 
 class Workspace(NamedTuple):

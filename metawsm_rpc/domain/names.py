@@ -44,9 +44,7 @@ def check_repository(name: str) -> str:
 
 def check_agent(name: str) -> str:
     """Return an agent's name. Raises `InvalidParamsError` for an unusable one."""
-    return _check(
-        "an agent", name, _AGENT, "ASCII letters, digits, '.', '_' and '-', beginning with a letter or digit"
-    )
+    return _check("an agent", name, _AGENT, "ASCII letters, digits, '.', '_' and '-', beginning with a letter or digit")
 
 
 def check_run_id(name: str) -> str:

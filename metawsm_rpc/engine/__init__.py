@@ -1,0 +1,1 @@
+"""What makes runs happen: planning, driving, watching, stopping and closing them."""

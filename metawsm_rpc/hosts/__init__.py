@@ -1,0 +1,1 @@
+"""One machine: git, workspaces, tickets, terminals."""

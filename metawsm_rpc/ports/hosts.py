@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from metawsm_rpc.domain.models import Blocked, Repo, Workspace
 
-
 # --- repositories and worktrees -----------------------------------------------------------------
 
 

@@ -1,0 +1,1 @@
+"""The server: JSON-RPC on stdio, in the language server's style."""

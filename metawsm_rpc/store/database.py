@@ -1,0 +1,168 @@
+"""The SQLite file: how it is opened, migrated and locked, and what its errors mean.
+
+Rules that always hold (docs/architecture.md): write-ahead log, foreign keys, `synchronous=FULL`,
+explicit `BEGIN IMMEDIATE`, bound parameters, one transaction per migration, a backup before it.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metawsm_rpc.errors import StoreError
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_SECONDS = 10.0
+
+
+def migrations() -> list[Path]:
+    """Return the migration files; the n-th (from 1) brings the database to `user_version` n."""
+    return sorted(_MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into `StoreError`s that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+
+
+def _explained(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(
+            f"The database {path} stayed locked for {_BUSY_TIMEOUT_SECONDS:g} seconds; try again.",
+            hint="Another program may have it open in a long transaction, such as a database browser.",
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(f"The disk that holds {path} is full; free some space and try again.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreError(
+            f"The database {path} is damaged: {error}.",
+            hint="Move it away to start afresh, or put back one of the copies beside it (metawsm.db.v*.bak).",
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+        return StoreError(f"The database {path} cannot be written: {error}; check permissions and the disk.")
+    return StoreError(f"The database {path} refused: {error}.")
+
+
+class Database:
+    """One connection, shared by the threads of a process under a lock; transactions are short."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        with translated(path):
+            _make_private(path)
+            self.connection = sqlite3.connect(
+                path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._configure()
+                self._migrate()
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def _configure(self) -> None:
+        # user_version first: a newer database is told and left as it is, journal mode included.
+        self._check_version()
+        for pragma in ("journal_mode = WAL", "foreign_keys = ON", "synchronous = FULL"):
+            self.connection.execute(f"PRAGMA {pragma}")
+
+    def _version(self) -> int:
+        version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    def _check_version(self) -> int:
+        version, known = self._version(), len(migrations())
+        if version > known:
+            raise StoreError(
+                f"The database {self.path} was written by a newer metawsm (schema {version}; this one knows {known}).",
+                hint="Install the newer metawsm again; nothing was changed.",
+            )
+        return version
+
+    def _migrate(self) -> None:
+        if self._version() == len(migrations()):
+            return
+        with self.transaction():
+            # Somebody else may have migrated while this process waited for the lock.
+            version = self._check_version()
+            if version:
+                self._back_up(version)
+            for number, file in enumerate(migrations()[version:], start=version + 1):
+                for statement in _statements(file.read_text()):
+                    self.connection.execute(statement)
+                self.connection.execute(f"PRAGMA user_version = {number}")
+
+    def _back_up(self, version: int) -> None:
+        # A second connection reads what is committed, which is the state before the migration.
+        target = self.path.with_name(f"{self.path.name}.v{version}.bak")
+        target.unlink(missing_ok=True)
+        _make_private(target)
+        source, copy = sqlite3.connect(self.path), sqlite3.connect(target)
+        try:
+            source.backup(copy)
+        finally:
+            source.close()
+            copy.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write in one `BEGIN IMMEDIATE` transaction; any exception rolls all of it back."""
+        with self.lock, translated(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Read several tables as they are at one moment."""
+        with self.lock, translated(self.path):
+            if self.connection.in_transaction:
+                yield self.connection
+                return
+            self.connection.execute("BEGIN")
+            try:
+                yield self.connection
+            finally:
+                self.connection.execute("ROLLBACK")
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        with self.lock, translated(self.path):
+            version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+            return version
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self.lock:
+            self.connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Create the file with mode 0600; SQLite gives the same mode to its log."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"The database {path} cannot be opened: {error.strerror}.") from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script into statements (`executescript` would commit the transaction around it)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,142 @@
+"""The memory of one root: `.metawsm/metawsm.db` and the locks beside it."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from metawsm_rpc.domain.clock import Clock
+from metawsm_rpc.domain.models import Agent, Event, Guidance, Run, RunDetail, RunSummary, Step, Workspace
+from metawsm_rpc.ports.store import CloseJournal, Lease
+from metawsm_rpc.store import leases, reading
+from metawsm_rpc.store.database import Database
+from metawsm_rpc.store.transaction import StoreTransaction
+
+
+class SqliteStore:
+    """Implements `metawsm_rpc.ports.store.Store` on SQLite.
+
+    Raises `StoreError` when the database is newer than this program, damaged, locked or full.
+    """
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._database = Database(directory / "metawsm.db")
+        self._database.connection.row_factory = sqlite3.Row
+        self._leases = leases.Leases(self._database, directory / "locks", clock)
+
+    @contextmanager
+    def transaction(self, lease: Lease | None = None) -> Iterator[StoreTransaction]:
+        """Begin to write. With a lease: raises `LostLeaseError` unless it is still the latest."""
+        with self._database.transaction() as connection:
+            if lease is not None and not leases.is_latest(connection, lease):
+                raise leases.lost(lease)
+            transaction = StoreTransaction(connection, self._clock())
+            yield transaction
+            transaction.finish()
+
+    def run(self, run_id: str) -> Run:
+        """Return a run. Raises `RunNotFoundError`."""
+        with self._database.snapshot() as connection:
+            return reading.run(connection, run_id)
+
+    def find_run(self, prefix: str) -> Run:
+        """Return the run with this id or unambiguous prefix."""
+        with self._database.snapshot() as connection:
+            return reading.find_run(connection, prefix)
+
+    def newest_run(self, ticket: str | None = None) -> Run | None:
+        """Return the newest run, of a ticket where one is given."""
+        with self._database.snapshot() as connection:
+            return reading.newest_run(connection, ticket)
+
+    def detail(self, run_id: str) -> RunDetail:
+        """Return everything about a run, as of one `seq`."""
+        with self._database.snapshot() as connection:
+            return reading.detail(connection, run_id)
+
+    def steps(self, run_id: str) -> tuple[Step, ...]:
+        """Return the steps of a run in the order of its plan."""
+        with self._database.snapshot() as connection:
+            return reading.steps(connection, run_id)
+
+    def agents(self, run_id: str) -> tuple[Agent, ...]:
+        """Return the agents of a run."""
+        with self._database.snapshot() as connection:
+            return reading.agents(connection, run_id)
+
+    def workspaces(self, run_id: str) -> tuple[Workspace, ...]:
+        """Return the workspaces of a run."""
+        with self._database.snapshot() as connection:
+            return reading.workspaces(connection, run_id)
+
+    def guidance(self, guidance_id: str) -> Guidance:
+        """Return a question. Raises `GuidanceNotFoundError`."""
+        with self._database.snapshot() as connection:
+            return reading.guidance(connection, guidance_id)
+
+    def policy(self, run_id: str) -> dict[str, Any]:
+        """Return the resolved policy that a run was planned with."""
+        with self._database.snapshot() as connection:
+            return reading.policy(connection, run_id)
+
+    def unsettled(self) -> tuple[str, ...]:
+        """Return the ids of runs in which something may be alive or under way."""
+        with self._database.snapshot() as connection:
+            return reading.unsettled(connection)
+
+    def summaries(
+        self, *, tickets: Sequence[str] = (), statuses: Sequence[str] = (), limit: int | None = None, offset: int = 0
+    ) -> tuple[tuple[RunSummary, ...], int, int]:
+        """Return `(rows, total, seq)`, newest first."""
+        with self._database.snapshot() as connection:
+            return reading.summaries(connection, tickets, statuses, limit, offset)
+
+    def events(self, since: int = 0, limit: int | None = None, run_id: str | None = None) -> tuple[Event, ...]:
+        """Return the events after `since`, in order."""
+        with self._database.snapshot() as connection:
+            return reading.events(connection, since, limit, run_id)
+
+    def seq(self) -> int:
+        """Return the number of the latest event, 0 when there is none."""
+        with self._database.snapshot() as connection:
+            return reading.seq(connection)
+
+    def close_journal(self, run_id: str) -> CloseJournal | None:
+        """Return the journal of a close that is under way."""
+        with self._database.snapshot() as connection:
+            return reading.close_journal(connection, run_id)
+
+    def data_version(self) -> int:
+        """Return a number that changes when another process has written."""
+        return self._database.data_version()
+
+    def acquire(self, scope: str, *, takeover: bool = False) -> Lease:
+        """Take a lease. Raises `BusyError` while a live holder has it, unless `takeover`."""
+        return self._leases.acquire(scope, takeover=takeover)
+
+    def renew(self, lease: Lease) -> None:
+        """Prolong a lease. Raises `LostLeaseError` when somebody took it over."""
+        self._leases.renew(lease)
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease up; harmless when it is lost."""
+        self._leases.release(lease)
+
+    def held(self, lease: Lease) -> bool:
+        """Return whether nobody has taken the lease over."""
+        return self._leases.held(lease)
+
+    def await_release(self, scope: str, timeout: float) -> bool:
+        """Wait until no other process holds the scope's lock; False when the time is over."""
+        return self._leases.await_release(scope, timeout)
+
+    def driven(self, scope: str) -> bool:
+        """Return whether a live process holds the scope."""
+        return self._leases.driven(scope)
+
+    def close(self) -> None:
+        """Give up what this process holds and close the database."""
+        self._leases.close()
+        self._database.close()

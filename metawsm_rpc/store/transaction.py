@@ -1,0 +1,385 @@
+"""Everything that is written: guarded moves along the charts, each with its event.
+
+No other module changes a status. A move is an UPDATE guarded by the chart's legal sources; the
+event that tells of it has the next `seq`; at the end each touched run is settled. One SQLite
+transaction holds all of it.
+"""
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from metawsm_rpc.domain import lifecycles
+from metawsm_rpc.domain.charts import Chart, advance
+from metawsm_rpc.domain.clock import timestamp
+from metawsm_rpc.domain.models import LIVE, Agent, EntityKind, Event, Guidance, Health, Run, Step, Workspace
+from metawsm_rpc.domain.settle import settle
+from metawsm_rpc.domain.wire import wire
+from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.ports.store import CloseJournal
+from metawsm_rpc.store import reading, rows
+from metawsm_rpc.store.rows import dump
+
+_AGENT_COLUMNS = frozenset(Agent._fields) - {"run_id", "ticket", "name", "status", "health"}
+_ENDS_QUESTIONS = frozenset({"relaunch", "work"})
+
+
+class StoreTransaction:
+    """One transaction under way; implements `metawsm_rpc.ports.store.Transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self._connection = connection
+        self._at = timestamp(now)
+        self._touched: dict[str, None] = {}
+
+    # --- the plan ---
+
+    def insert_plan(
+        self,
+        run: Run,
+        policy: Mapping[str, Any],
+        steps: Sequence[Step],
+        agents: Sequence[Agent],
+        workspaces: Sequence[Workspace],
+    ) -> None:
+        """Store a new run with its plan. Raises `InvalidParamsError` when the id is taken."""
+        if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.run_id,)).fetchone():
+            raise InvalidParamsError(f"A run {run.run_id} exists already; choose another --run-id, or resume it.")
+        self._insert(
+            "runs",
+            {
+                **run._asdict(),
+                "tickets": dump(run.tickets),
+                "repos": dump(run.repos),
+                "agents": dump(run.agents),
+                "dry_run": int(run.dry_run),
+                "policy": dump(policy),
+            },
+        )
+        for ticket in run.tickets:
+            self._insert("run_tickets", {"run_id": run.run_id, "ticket": ticket})
+        for step in steps:
+            command = None if step.command is None else dump(step.command)
+            self._insert(
+                "steps",
+                {
+                    **step._asdict(),
+                    "depends_on": dump(step.depends_on),
+                    "blocking": int(step.blocking),
+                    "command": command,
+                },
+            )
+        for agent in agents:
+            values = agent._asdict()
+            del values["health"]
+            self._insert("agents", {**values, "attach": dump(agent.attach)})
+        for workspace in workspaces:
+            self.set_workspace(workspace)
+        self._event(run.run_id, "run", run.run_id, "create", None, run.status, None, None)
+
+    def _insert(self, table: str, values: Mapping[str, Any]) -> None:
+        columns = ", ".join(f'"{column}"' for column in values)
+        marks = ", ".join("?" * len(values))
+        self._connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))
+
+    # --- moves ---
+
+    def move_run(
+        self, run_id: str, event: str, *, facts: Collection[str] = (), message: str | None = None
+    ) -> tuple[str, ...]:
+        """Move a run and return the effects. Raises `IllegalTransitionError`."""
+        status = reading.run(self._connection, run_id).status
+        moved = advance(lifecycles.RUN, status, event, entity=f"run {run_id}", facts=facts)
+        if moved.target != status:
+            self._update(lifecycles.RUN, "runs", {"run_id": run_id}, event, moved.target, {"updated_at": self._at})
+            self._event(run_id, "run", run_id, event, status, moved.target, message, None)
+        self._touched[run_id] = None
+        return moved.effects
+
+    def move_step(
+        self,
+        run_id: str,
+        index: int,
+        event: str,
+        *,
+        message: str | None = None,
+        attempt_limit: int | None = None,
+    ) -> None:
+        """Move a step; `fail` and `interrupt` keep `message` as its error, and only `fail` costs a try."""
+        step = reading.step(self._connection, run_id, index)
+        moved = advance(lifecycles.STEP, step.status, event, entity=f"step {index} of run {run_id}")
+        columns: dict[str, Any] = {}
+        if moved.target == "running":
+            columns = {"started_at": self._at, "finished_at": None, "error": None, "attempts": step.attempts + 1}
+        else:
+            columns = {"finished_at": self._at, "error": message if moved.target == "failed" else None}
+        if event == "interrupt":
+            columns["attempts"] = step.attempts - 1
+        if attempt_limit is not None:
+            columns["attempt_limit"] = attempt_limit
+        self._update(lifecycles.STEP, "steps", {"run_id": run_id, "index": index}, event, moved.target, columns)
+        self._event(run_id, "step", str(index), event, step.status, moved.target, message, None)
+        if event == "skip" and step.kind == "start_agent" and step.agent:
+            self._take_out(run_id, step.ticket, step.agent)
+        self._touched[run_id] = None
+
+    def _take_out(self, run_id: str, ticket: str, name: str) -> None:
+        agent = reading.agent(self._connection, run_id, ticket, name)
+        if agent.status == "pending":
+            self.move_agent(run_id, ticket, name, "skip", message="its start was skipped")
+
+    def move_agent(
+        self,
+        run_id: str,
+        ticket: str,
+        name: str,
+        event: str,
+        *,
+        facts: Collection[str] = (),
+        message: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **columns: Any,
+    ) -> bool:
+        """Move an agent, setting columns with it; False when its status was that already."""
+        agent = reading.agent(self._connection, run_id, ticket, name)
+        entity = f"agent {name} on {ticket}"
+        moved = advance(lifecycles.AGENT, agent.status, event, entity=entity, facts=facts)
+        self._touched[run_id] = None
+        if moved.target == agent.status:
+            if columns:
+                self.set_agent(run_id, ticket, name, **columns)
+            return False
+        if moved.target not in LIVE and moved.target != "dead":
+            columns |= dict.fromkeys(("health_state", "health_reason", "health_source", "health_since"))
+        key = {"run_id": run_id, "ticket": ticket, "name": name}
+        self._update(lifecycles.AGENT, "agents", key, event, moved.target, _columns(columns))
+        self._event(run_id, "agent", f"{ticket}/{name}", event, agent.status, moved.target, message, data)
+        if moved.target not in LIVE or event in _ENDS_QUESTIONS:
+            self._withdraw(run_id, ticket, name)
+        return True
+
+    def _update(
+        self, chart: Chart, table: str, key: Mapping[str, Any], event: str, target: str, columns: Mapping[str, Any]
+    ) -> None:
+        sources = chart.sources(event, target)
+        assignments = ", ".join(f"{column} = ?" for column in ("status", *columns))
+        where = " AND ".join(f'"{column}" = ?' for column in key)
+        marks = ", ".join("?" * len(sources))
+        changed = self._connection.execute(
+            f"UPDATE {table} SET {assignments} WHERE {where} AND status IN ({marks})",
+            (target, *columns.values(), *key.values(), *sources),
+        ).rowcount
+        if changed != 1:  # advance() has read the same row in this transaction
+            raise AssertionError(f"guarded update of {table} {dict(key)} to {target} changed {changed} rows")
+
+    # --- what is no status ---
+
+    def set_agent(self, run_id: str, ticket: str, name: str, **columns: Any) -> None:
+        """Set columns of an agent other than its status."""
+        if "status" in columns:
+            raise AssertionError("a status moves along its chart only")
+        self._set_agent(run_id, ticket, name, columns)
+        self._touched[run_id] = None
+
+    def _set_agent(self, run_id: str, ticket: str, name: str, columns: Mapping[str, Any]) -> None:
+        values = _columns(columns)
+        assignments = ", ".join(f"{column} = ?" for column in values)
+        self._connection.execute(
+            f"UPDATE agents SET {assignments} WHERE run_id = ? AND ticket = ? AND name = ?",
+            (*values.values(), run_id, ticket, name),
+        )
+
+    def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
+        """Keep a verdict; a change of its state is an event."""
+        before = reading.agent(self._connection, run_id, ticket, name).health
+        if before == health:
+            return
+        self._set_agent(run_id, ticket, name, {f"health_{field}": value for field, value in health._asdict().items()})
+        if before is None or before.state != health.state:
+            self._event(
+                run_id,
+                "agent",
+                f"{ticket}/{name}",
+                "health",
+                before.state if before else None,
+                health.state,
+                health.reason,
+                {"source": health.source},
+            )
+
+    def allow_attempts(self, run_id: str, index: int, more: int) -> None:
+        """Let a step be tried `more` times from now on."""
+        self._connection.execute(
+            'UPDATE steps SET attempt_limit = attempts + ? WHERE run_id = ? AND "index" = ?', (more, run_id, index)
+        )
+        self._touched[run_id] = None
+
+    def set_error(self, run_id: str, error: str | None) -> None:
+        """Set what a person is told of the run."""
+        self._connection.execute(
+            "UPDATE runs SET error = ?, updated_at = ? WHERE run_id = ?", (error, self._at, run_id)
+        )
+
+    def set_workspace(self, workspace: Workspace) -> None:
+        """Replace what is known of a workspace and its repositories."""
+        values = workspace._asdict()
+        del values["repos"]
+        self._connection.execute(
+            "INSERT INTO workspaces (run_id, ticket, name, path, branch, observed_at) "
+            "VALUES (:run_id, :ticket, :name, :path, :branch, :observed_at) "
+            "ON CONFLICT (run_id, ticket) DO UPDATE SET name = excluded.name, path = excluded.path, "
+            "branch = excluded.branch, observed_at = excluded.observed_at",
+            values,
+        )
+        key = (workspace.run_id, workspace.ticket)
+        self._connection.execute("DELETE FROM workspace_repos WHERE run_id = ? AND ticket = ?", key)
+        for position, repo in enumerate(workspace.repos):
+            self._insert(
+                "workspace_repos",
+                {
+                    "run_id": workspace.run_id,
+                    "ticket": workspace.ticket,
+                    "position": position,
+                    **repo._asdict(),
+                    "copied": dump(repo.copied),
+                },
+            )
+
+    # --- questions and signals ---
+
+    def ask(self, guidance: Guidance) -> None:
+        """Keep a new question."""
+        self._insert("guidance", {**guidance._asdict(), "choices": dump(guidance.choices)})
+        self._event(guidance.run_id, "guidance", guidance.id, "ask", None, "pending", guidance.question, None)
+        self._touched[guidance.run_id] = None
+
+    def answer(self, guidance_id: str, answer: str) -> bool:
+        """Answer a pending question; False when it is not pending any more."""
+        changed = self._connection.execute(
+            "UPDATE guidance SET status = 'answered', answer = ?, answered_at = ? WHERE id = ? AND status = 'pending'",
+            (answer, self._at, guidance_id),
+        ).rowcount
+        if changed:
+            run_id = reading.guidance(self._connection, guidance_id).run_id
+            self._event(run_id, "guidance", guidance_id, "answer", "pending", "answered", answer, None)
+            self._touched[run_id] = None
+        return bool(changed)
+
+    def delivered(self, guidance_id: str) -> None:
+        """Note that the agent has the answer."""
+        changed = self._connection.execute(
+            "UPDATE guidance SET delivered_at = ? WHERE id = ? AND delivered_at IS NULL", (self._at, guidance_id)
+        ).rowcount
+        if changed:
+            run_id = reading.guidance(self._connection, guidance_id).run_id
+            self._event(run_id, "guidance", guidance_id, "deliver", None, None, None, None)
+
+    def _withdraw(self, run_id: str, ticket: str, agent: str) -> None:
+        open_questions = self._connection.execute(
+            "SELECT id FROM guidance WHERE run_id = ? AND ticket = ? AND agent = ? AND status = 'pending'",
+            (run_id, ticket, agent),
+        ).fetchall()
+        for (guidance_id,) in open_questions:
+            self._connection.execute(
+                "UPDATE guidance SET status = 'withdrawn' WHERE id = ? AND status = 'pending'", (guidance_id,)
+            )
+            self._event(run_id, "guidance", guidance_id, "withdraw", "pending", "withdrawn", None, None)
+
+    def receive(self, signal_id: str) -> bool:
+        """Note that a dropped signal was read; False when it was read before."""
+        done = self._connection.execute("INSERT INTO received (id) VALUES (?) ON CONFLICT DO NOTHING", (signal_id,))
+        return bool(done.rowcount)
+
+    # --- close ---
+
+    def set_close(self, run_id: str, journal: CloseJournal | None) -> None:
+        """Write the journal of a close, or remove it."""
+        if journal is None:
+            self._connection.execute("DELETE FROM closes WHERE run_id = ?", (run_id,))
+            return
+        self._connection.execute(
+            "INSERT INTO closes (run_id, phase, started_at, moves, merges) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (run_id) DO UPDATE SET phase = excluded.phase, moves = excluded.moves, "
+            "merges = excluded.merges",
+            (run_id, journal.phase, self._at, dump(journal.moves), dump(journal.merges)),
+        )
+        self._event(run_id, "merge", run_id, journal.phase, None, None, None, {"merges": wire(journal.merges)})
+
+    # --- events ---
+
+    def record(
+        self,
+        run_id: str | None,
+        entity: EntityKind,
+        entity_id: str,
+        event_type: str,
+        *,
+        message: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """Append an event that is no transition."""
+        return self._event(run_id, entity, entity_id, event_type, None, None, message, data)
+
+    def _event(
+        self,
+        run_id: str | None,
+        entity: EntityKind,
+        entity_id: str,
+        event_type: str,
+        from_status: str | None,
+        to_status: str | None,
+        message: str | None,
+        data: Mapping[str, Any] | None,
+    ) -> Event:
+        seq = reading.seq(self._connection) + 1
+        self._connection.execute(
+            f"INSERT INTO events ({rows.EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                seq,
+                self._at,
+                run_id,
+                entity,
+                entity_id,
+                event_type,
+                from_status,
+                to_status,
+                message,
+                None if data is None else dump(data),
+            ),
+        )
+        return Event(
+            seq,
+            self._at,
+            run_id,
+            entity,
+            entity_id,
+            event_type,
+            from_status,
+            to_status,
+            message,
+            None if data is None else dict(data),
+        )
+
+    # --- the end ---
+
+    def finish(self) -> None:
+        """Settle each run that was touched; called once, before the commit."""
+        for run_id in self._touched:
+            status = reading.run(self._connection, run_id).status
+            if status not in lifecycles.RUN.superstates["settling"]:
+                continue
+            steps = reading.steps(self._connection, run_id)
+            agents = reading.agents(self._connection, run_id)
+            questions = reading.questions(self._connection, run_id)
+            outcome = settle(steps, agents, questions)
+            if outcome != status:
+                self.move_run(run_id, "settle", facts=(f"settles_{outcome}",))
+                if outcome == "completed":
+                    self.set_error(run_id, None)
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    allowed = _AGENT_COLUMNS | {"health_state", "health_reason", "health_source", "health_since"}
+    if unknown := set(values) - allowed:
+        raise AssertionError(f"agents have no column {sorted(unknown)}")
+    return {column: dump(value) if isinstance(value, tuple) else value for column, value in values.items()}
