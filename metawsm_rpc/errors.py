@@ -6,7 +6,7 @@ The table of kinds, codes and exit statuses is part of the protocol (docs/protoc
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class MetawsmError(Exception):
@@ -157,6 +157,22 @@ class CommandError(HostError):
         self.argv = tuple(argv)
         self.exit_code = exit_code
         self.stderr = stderr
+
+
+class RefusedMoveError(HostError):
+    """A branch cannot be moved as things stand; nothing was changed by asking.
+
+    Attributes:
+        reason: what close reports (a `BlockedReason`).
+        files: the files in the way, relative to their checkout.
+    """
+
+    def __init__(
+        self, message: str, *, reason: Literal["base_moved", "locked", "in_the_way"], files: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, details={"reason": reason, "files": list(files)})
+        self.reason = reason
+        self.files = tuple(files)
 
 
 class InterruptedStepError(HostError):
