@@ -111,6 +111,7 @@ class Agent(NamedTuple):
 
     `launch` is the random id of its latest start, `pid` the process that tmux started for it.
     `due` says why a new launch is owed (`resume`, `restart`, `iterate`, `budget`), or None.
+    `said` is what it last stated of itself (`working` or `waiting`, at `said_at`).
     """
 
     run_id: str
@@ -126,6 +127,8 @@ class Agent(NamedTuple):
     launch: str | None
     pid: int | None
     due: str | None
+    said: str | None
+    said_at: str | None
     started_at: str | None
     last_activity_at: str | None
     last_progress_at: str | None

@@ -1,10 +1,14 @@
 """What the engine needs: `hosts` is the world (git, tmux, files), `store` is the memory."""
 
 from metawsm_rpc.ports.hosts import (
+    AgentPaths,
+    Dropped,
     Ended,
     Exit,
     FileChange,
+    Folders,
     Launch,
+    Machine,
     MergeRequest,
     Merging,
     Pane,
@@ -26,10 +30,14 @@ from metawsm_rpc.ports.hosts import (
 )
 
 __all__ = [
+    "AgentPaths",
+    "Dropped",
     "Ended",
     "Exit",
     "FileChange",
+    "Folders",
     "Launch",
+    "Machine",
     "MergeRequest",
     "Merging",
     "Pane",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from metawsm_rpc.domain.models import Blocked, Repo, Workspace
+from metawsm_rpc.errors import HostError
 
 # --- repositories and worktrees -----------------------------------------------------------------
 
@@ -104,6 +105,9 @@ class Worktrees(Protocol):
 
     def sources(self) -> tuple[Source, ...]:
         """Return every repository that has a name at this root, in the order of precedence."""
+
+    def problem(self, name: str) -> HostError | None:
+        """Return why a repository that the policy names is not among the sources, or None."""
 
     def commit_of(self, source: str, revision: str) -> str | None:
         """Return the commit id that `revision` names in the repository at `source`, or None."""
@@ -409,3 +413,75 @@ class Programs(Protocol):
 
     def command_path(self) -> str:
         """Return the path of the metawsm command, without white space, for METAWSM_BIN."""
+
+
+class Dropped(NamedTuple):
+    """A signal that an agent left in its drop box because it could not write the database."""
+
+    id: str
+    text: str
+
+
+class AgentPaths(NamedTuple):
+    """The files that metawsm keeps for one agent, outside the worktrees; all absolute."""
+
+    brief: str
+    transcript: str
+    drop_box: str
+    launches: str
+
+
+class Folders(Protocol):
+    """The files that metawsm keeps below `.metawsm` besides the database."""
+
+    def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
+        """Return where an agent's files are; nothing is made."""
+
+    def launch_directory(self, paths: AgentPaths, launch: str) -> str:
+        """Return the private folder of a launch; nothing is made."""
+
+    def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
+        """Make the folders of a launch and write the brief, whole or not at all."""
+
+    def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
+        """Return the signals in the agent's drop box, oldest first."""
+
+    def discard(self, paths: AgentPaths, dropped_id: str) -> None:
+        """Remove a signal from the drop box; harmless when it is gone."""
+
+    def workspace_path(self, directory: str, name: str, now: float) -> str:
+        """Return where a workspace made now belongs: `<directory>/<local date>/<name>`, as wsm lays it out."""
+
+    def occupied(self, path: str) -> bool:
+        """Return whether something stands at this path; an empty folder does not count."""
+
+
+class Machine(Protocol):
+    """One machine: hands out its adapters, set up for a policy.
+
+    `worktrees` and `merging` are fresh at each call, so that `interrupt()` ends only the work of
+    whoever asked for them.
+    """
+
+    root: str
+
+    def worktrees(self, policy: Mapping[str, Any]) -> Worktrees:
+        """Return git for the repositories of this policy."""
+
+    def merging(self) -> Merging:
+        """Return merging in two phases."""
+
+    def registry(self) -> Registry:
+        """Return wsm's files."""
+
+    def tickets(self, policy: Mapping[str, Any]) -> Tickets:
+        """Return the tickets of this policy's directory."""
+
+    def terminals(self, policy: Mapping[str, Any]) -> Terminals:
+        """Return the tmux server of this policy's socket."""
+
+    def programs(self, policy: Mapping[str, Any]) -> Programs:
+        """Return what is installed, in the environment that this policy asks for."""
+
+    def folders(self) -> Folders:
+        """Return the files below `.metawsm`."""

@@ -16,6 +16,7 @@ from metawsm_rpc.domain.models import (
     Guidance,
     Health,
     Merge,
+    Repo,
     Run,
     RunDetail,
     RunSummary,
@@ -101,6 +102,9 @@ class Transaction(Protocol):
 
     def set_workspace(self, workspace: Workspace) -> None:
         """Replace what is known of a workspace and its repositories."""
+
+    def set_repo(self, run_id: str, ticket: str, repo: Repo) -> None:
+        """Replace what is known of one repository of a workspace, as observed now."""
 
     def ask(self, guidance: Guidance) -> None:
         """Keep a new question."""

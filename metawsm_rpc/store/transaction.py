@@ -12,7 +12,7 @@ from typing import Any
 from metawsm_rpc.domain import lifecycles
 from metawsm_rpc.domain.charts import Chart, advance
 from metawsm_rpc.domain.clock import timestamp
-from metawsm_rpc.domain.models import LIVE, Agent, EntityKind, Event, Guidance, Health, Run, Step, Workspace
+from metawsm_rpc.domain.models import LIVE, Agent, EntityKind, Event, Guidance, Health, Repo, Run, Step, Workspace
 from metawsm_rpc.domain.settle import settle
 from metawsm_rpc.domain.wire import wire
 from metawsm_rpc.errors import InvalidParamsError
@@ -234,16 +234,23 @@ class StoreTransaction:
         key = (workspace.run_id, workspace.ticket)
         self._connection.execute("DELETE FROM workspace_repos WHERE run_id = ? AND ticket = ?", key)
         for position, repo in enumerate(workspace.repos):
+            values = {**repo._asdict(), "copied": dump(repo.copied)}
             self._insert(
                 "workspace_repos",
-                {
-                    "run_id": workspace.run_id,
-                    "ticket": workspace.ticket,
-                    "position": position,
-                    **repo._asdict(),
-                    "copied": dump(repo.copied),
-                },
+                {"run_id": workspace.run_id, "ticket": workspace.ticket, "position": position, **values},
             )
+
+    def set_repo(self, run_id: str, ticket: str, repo: Repo) -> None:
+        """Replace what is known of one repository of a workspace."""
+        values = {**repo._asdict(), "copied": dump(repo.copied)}
+        assignments = ", ".join(f"{column} = ?" for column in values)
+        self._connection.execute(
+            f"UPDATE workspace_repos SET {assignments} WHERE run_id = ? AND ticket = ? AND name = ?",
+            (*values.values(), run_id, ticket, repo.name),
+        )
+        self._connection.execute(
+            "UPDATE workspaces SET observed_at = ? WHERE run_id = ? AND ticket = ?", (self._at, run_id, ticket)
+        )
 
     # --- questions and signals ---
 

@@ -65,6 +65,8 @@ CREATE TABLE agents (
   launch           TEXT,
   pid              INTEGER,
   due              TEXT,
+  said             TEXT,
+  said_at          TEXT,
   started_at       TEXT,
   last_activity_at TEXT,
   last_progress_at TEXT,
