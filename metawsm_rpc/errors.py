@@ -179,6 +179,14 @@ class InterruptedStepError(HostError):
     """The work was cut off on purpose, by a stop or a lost lease."""
 
 
+class BaseMovedError(HostError):
+    """The branch to merge into is no longer where it was when the merge was made."""
+
+
+class RefLockedError(HostError):
+    """Somebody else holds the lock of a branch."""
+
+
 class StoreError(MetawsmError):
     """The database is newer than the program, damaged, locked, or its disk is full."""
 

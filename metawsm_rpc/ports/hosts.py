@@ -290,7 +290,9 @@ class Ticket(NamedTuple):
 
 
 class Tickets(Protocol):
-    """Tickets in docmgr's layout."""
+    """Tickets in docmgr's layout; `directory` is the absolute path of their root."""
+
+    directory: str
 
     def all(self) -> tuple[Ticket, ...]:
         """Return every ticket whose frontmatter decodes, sorted by path."""
@@ -454,6 +456,9 @@ class Folders(Protocol):
 
     def occupied(self, path: str) -> bool:
         """Return whether something stands at this path; an empty folder does not count."""
+
+    def remove_empty(self, path: str) -> None:
+        """Remove a workspace's folder if nothing is left in it but what metawsm put there."""
 
 
 class Machine(Protocol):

@@ -58,6 +58,15 @@ class Transaction(Protocol):
         Raises `InvalidParamsError` when the run id is taken.
         """
 
+    def run(self, run_id: str) -> Run:
+        """Return a run as it is in this transaction. Raises `RunNotFoundError`."""
+
+    def step(self, run_id: str, index: int) -> Step:
+        """Return a step as it is in this transaction. Raises `StepNotFoundError`."""
+
+    def agent(self, run_id: str, ticket: str, name: str) -> Agent:
+        """Return an agent as it is in this transaction. Raises `AgentNotFoundError`."""
+
     def move_run(
         self, run_id: str, event: str, *, facts: Collection[str] = (), message: str | None = None
     ) -> tuple[str, ...]:

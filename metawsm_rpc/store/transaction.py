@@ -82,13 +82,27 @@ class StoreTransaction:
         marks = ", ".join("?" * len(values))
         self._connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))
 
+    # --- what is read to decide what to write ---
+
+    def run(self, run_id: str) -> Run:
+        """Return a run as it is in this transaction. Raises `RunNotFoundError`."""
+        return reading.run(self._connection, run_id)
+
+    def step(self, run_id: str, index: int) -> Step:
+        """Return a step as it is in this transaction. Raises `StepNotFoundError`."""
+        return reading.step(self._connection, run_id, index)
+
+    def agent(self, run_id: str, ticket: str, name: str) -> Agent:
+        """Return an agent as it is in this transaction. Raises `AgentNotFoundError`."""
+        return reading.agent(self._connection, run_id, ticket, name)
+
     # --- moves ---
 
     def move_run(
         self, run_id: str, event: str, *, facts: Collection[str] = (), message: str | None = None
     ) -> tuple[str, ...]:
         """Move a run and return the effects. Raises `IllegalTransitionError`."""
-        status = reading.run(self._connection, run_id).status
+        status = self.run(run_id).status
         moved = advance(lifecycles.RUN, status, event, entity=f"run {run_id}", facts=facts)
         if moved.target != status:
             self._update(lifecycles.RUN, "runs", {"run_id": run_id}, event, moved.target, {"updated_at": self._at})
@@ -106,7 +120,7 @@ class StoreTransaction:
         attempt_limit: int | None = None,
     ) -> None:
         """Move a step; `fail` and `interrupt` keep `message` as its error, and only `fail` costs a try."""
-        step = reading.step(self._connection, run_id, index)
+        step = self.step(run_id, index)
         moved = advance(lifecycles.STEP, step.status, event, entity=f"step {index} of run {run_id}")
         columns: dict[str, Any] = {}
         if moved.target == "running":
@@ -124,7 +138,7 @@ class StoreTransaction:
         self._touched[run_id] = None
 
     def _take_out(self, run_id: str, ticket: str, name: str) -> None:
-        agent = reading.agent(self._connection, run_id, ticket, name)
+        agent = self.agent(run_id, ticket, name)
         if agent.status == "pending":
             self.move_agent(run_id, ticket, name, "skip", message="its start was skipped")
 
@@ -141,7 +155,7 @@ class StoreTransaction:
         **columns: Any,
     ) -> bool:
         """Move an agent, setting columns with it; False when its status was that already."""
-        agent = reading.agent(self._connection, run_id, ticket, name)
+        agent = self.agent(run_id, ticket, name)
         entity = f"agent {name} on {ticket}"
         moved = advance(lifecycles.AGENT, agent.status, event, entity=entity, facts=facts)
         self._touched[run_id] = None
@@ -191,7 +205,7 @@ class StoreTransaction:
 
     def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
         """Keep a verdict; a change of its state is an event."""
-        before = reading.agent(self._connection, run_id, ticket, name).health
+        before = self.agent(run_id, ticket, name).health
         if before == health:
             return
         self._set_agent(run_id, ticket, name, {f"health_{field}": value for field, value in health._asdict().items()})

@@ -1,0 +1,198 @@
+"""Starting agents: the command line, the brief, the environment, and a launch that happens once.
+
+A launch is written down before tmux is asked, and looked for before it is asked again, so that a
+crash in between neither loses an agent nor starts it twice.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from metawsm_rpc.domain.clock import timestamp
+from metawsm_rpc.domain.models import Agent, Run, Workspace
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import DependencyMissingError
+from metawsm_rpc.policy.expansion import expand
+from metawsm_rpc.policy.view import AgentProfile, ExecutionLimits, agent_profile
+from metawsm_rpc.ports import AgentPaths, Launch, Ticket
+from metawsm_rpc.ports.store import Lease
+
+
+class LaunchContext:
+    """Everything that names one agent of one ticket, before or after it is started."""
+
+    def __init__(
+        self, world: World, policy: Mapping[str, Any], *, run_id: str, agent: str, workspace: Workspace
+    ) -> None:
+        self.world = world
+        self.policy = policy
+        self.run_id = run_id
+        self.agent = agent
+        self.workspace = workspace
+        self.ticket = workspace.ticket
+        self.profile: AgentProfile = agent_profile(policy, agent)
+        self.paths: AgentPaths = world.machine.folders().paths(run_id, workspace.ticket, agent)
+
+    def environment(self, launch: str) -> dict[str, str]:
+        """Return the agent's whole environment."""
+        programs = self.world.machine.programs(self.policy)
+        return {
+            **programs.environment(),
+            **self.profile.env,
+            "METAWSM_ROOT": self.world.machine.root,
+            "METAWSM_RUN_ID": self.run_id,
+            "METAWSM_TICKET": self.ticket,
+            "METAWSM_AGENT": self.agent,
+            "METAWSM_LAUNCH": launch,
+            "METAWSM_WORKSPACE": self.workspace.path,
+            "METAWSM_BRIEF": self.paths.brief,
+            "METAWSM_BIN": programs.command_path(),
+        }
+
+    def command(self, *, resume: bool = False) -> tuple[str, ...]:
+        """Return the agent's command line, or the one that continues its conversation."""
+        template = self.profile.resume_command if resume and self.profile.resume_command else self.profile.command
+        return expand(
+            template,
+            {
+                "prompt": self._expanded_prompt(),
+                "brief": self.paths.brief,
+                "workspace": self.workspace.path,
+                "ticket": self.ticket,
+                "agent": self.agent,
+                "run": self.run_id,
+                "session_id": str(uuid5(NAMESPACE_URL, f"metawsm:{self.run_id}/{self.ticket}/{self.agent}")),
+                "drop_box": self.paths.drop_box,
+                "git_common_dirs": tuple(f"{repo.source}/.git" for repo in self.workspace.repos),
+            },
+        )
+
+    def _expanded_prompt(self) -> str:
+        return self.profile.prompt.replace("{brief}", self.paths.brief).replace("{ticket}", self.ticket)
+
+    def check_program(self) -> None:
+        """Raise `DependencyMissingError` when the agent's program is not on its PATH."""
+        program = self.command()[0]
+        if self.world.machine.programs(self.policy).find(program, self.environment("")) is None:
+            raise DependencyMissingError(
+                f"The program {program!r} of agent {self.agent} is not on PATH; install it, "
+                "or give the agent another command in .metawsm/policy.json.",
+                details={"agent": self.agent, "program": program},
+            )
+
+    def working_directory(self) -> str:
+        """Return the workspace, or the worktree itself when there is only one."""
+        repos = self.workspace.repos
+        return repos[0].path if len(repos) == 1 else self.workspace.path
+
+
+class Launcher:
+    """Starts the agents of one run."""
+
+    def __init__(self, world: World, run: Run, policy: Mapping[str, Any], lease: Lease) -> None:
+        self._world = world
+        self._run = run
+        self._policy = policy
+        self._lease = lease
+
+    def launch(self, agent: Agent, workspace: Workspace, ticket: Ticket, *, feedback: tuple[str, ...] = ()) -> None:
+        """Start an agent that is owed a launch; one that is running already is only noted.
+
+        Raises `HostError` when tmux refuses, `DependencyMissingError` without its program.
+        """
+        context = LaunchContext(
+            self._world, self._policy, run_id=self._run.run_id, agent=agent.name, workspace=workspace
+        )
+        context.check_program()
+        terminals = self._world.machine.terminals(self._policy)
+        if agent.launch is not None and agent.status == "pending":
+            for pane in terminals.panes():
+                if pane.launch == agent.launch:
+                    self._note(agent, agent.launch, pane.pid)
+                    return
+        if agent.launch is not None:
+            # The old process must be gone before a new one starts.
+            grace = ExecutionLimits.of(self._policy).stop_grace_seconds
+            terminals.end(agent.session, agent.launch, agent.pid, grace)
+        launch = self._world.token()
+        with self._world.store.transaction(self._lease) as transaction:
+            transaction.set_agent(agent.run_id, agent.ticket, agent.name, launch=launch, pid=None)
+        folders = self._world.machine.folders()
+        folders.prepare(context.paths, launch, brief(context, ticket, feedback))
+        pid = terminals.start(
+            Launch(
+                run_id=self._run.run_id,
+                ticket=agent.ticket,
+                agent=agent.name,
+                launch=launch,
+                session=agent.session,
+                argv=context.command(resume=agent.status != "pending"),
+                cwd=context.working_directory(),
+                environment=context.environment(launch),
+                directory=folders.launch_directory(context.paths, launch),
+                transcript=agent.transcript,
+                transcript_max_bytes=self._policy["transcripts"]["max_bytes"],
+            )
+        )
+        self._note(agent, launch, pid)
+
+    def _note(self, agent: Agent, launch: str, pid: int) -> None:
+        now = timestamp(self._world.clock())
+        with self._world.store.transaction(self._lease) as transaction:
+            transaction.move_agent(
+                agent.run_id,
+                agent.ticket,
+                agent.name,
+                "launch" if agent.status == "pending" else "relaunch",
+                message=agent.due,
+                data={"launch": launch},
+                launch=launch,
+                pid=pid,
+                due=None,
+                said=None,
+                said_at=None,
+                exit_code=None,
+                restarts=agent.restarts + (agent.status != "pending"),
+                started_at=now,
+                last_activity_at=now,
+                last_progress_at=now,
+            )
+
+
+def brief(context: LaunchContext, ticket: Ticket, feedback: tuple[str, ...] = ()) -> str:
+    """Return the Markdown that tells an agent what to do and how to say how it goes."""
+    signal = "$METAWSM_BIN signal"
+    repos = "\n".join(
+        f"- `{repo.name}` at `{repo.path}` (branch `{repo.branch}`, from `{repo.base}`)"
+        for repo in context.workspace.repos
+    )
+    told = "".join(f"\n## Feedback {number}\n\n{text.strip()}\n" for number, text in enumerate(feedback, start=1))
+    skills = "".join(f"\n- {skill}" for skill in context.profile.skills)
+    return f"""# {ticket.ticket}: {ticket.title}
+
+You are the agent `{context.agent}` of run `{context.run_id}`. The ticket is `{ticket.path}`;
+read it and what stands beside it in its folder first.
+
+## Repositories
+
+Work only in these worktrees, and commit there. Do not merge, push or change branches: that happens
+when the run is closed.
+
+{repos}
+{told}
+## Done when
+
+The ticket is fulfilled, the repositories' own tests pass, and everything is committed in every
+repository.{chr(10) + chr(10) + "Skills to use:" + skills if skills else ""}
+
+## How to say how it goes
+
+    {signal} progress "what has been achieved"
+    {signal} waiting "what for"
+    {signal} working
+    {signal} guidance "a question" --choice "one answer" --choice "another" --wait
+    {signal} done "what was done"
+    {signal} failed "why it cannot be done"
+
+Say `progress` at every step worth telling, and end with `done` or `failed`.
+"""

@@ -1,0 +1,318 @@
+"""From a request to a plan: looks at tickets, repositories, branches and programs, changes nothing.
+
+What is plainly wrong with the request is raised at once. What would make the run fail is collected,
+so that `plan` can show all of it and `run` refuses before anything is created.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from metawsm_rpc.domain import names
+from metawsm_rpc.domain.clock import timestamp
+from metawsm_rpc.domain.models import Problem, Strategy, Workspace
+from metawsm_rpc.domain.plan import (
+    LaunchPaths,
+    Plan,
+    PlannedAgent,
+    PlannedRepo,
+    PlannedSetup,
+    PlannedWorkspace,
+    PlanRequest,
+    compile_plan,
+    lay_out,
+    worktree_path,
+)
+from metawsm_rpc.engine.launching import LaunchContext
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import (
+    AgentNotFoundError,
+    DependencyMissingError,
+    HostError,
+    InvalidParamsError,
+    MetawsmError,
+    RepoNotFoundError,
+)
+from metawsm_rpc.policy.view import agent_profile, selectable_agents
+from metawsm_rpc.ports import Source, Worktrees
+
+
+class RunRequest(NamedTuple):
+    """What a person asked for; None means that the policy or the machine decides."""
+
+    tickets: tuple[str, ...]
+    repos: tuple[str, ...] | None = None
+    agents: tuple[str, ...] | None = None
+    strategy: Strategy | None = None
+    source: str | None = None
+    base_branch: str | None = None
+    run_id: str | None = None
+    dry_run: bool = False
+
+
+class Planned(NamedTuple):
+    """A plan and what stands in its way, worst first."""
+
+    plan: Plan
+    problems: tuple[MetawsmError, ...]
+
+
+def as_problem(error: MetawsmError) -> Problem:
+    """Return an error as a row of a list of problems."""
+    return Problem(code=error.kind, message=error.message, hint=error.hint)
+
+
+class Planner:
+    """Compiles requests with one policy."""
+
+    def __init__(self, world: World, policy: Mapping[str, Any]) -> None:
+        self._world = world
+        self._policy = policy
+        self._worktrees: Worktrees = world.machine.worktrees(policy)
+        self._folders = world.machine.folders()
+        self._problems: list[MetawsmError] = []
+
+    def plan(self, request: RunRequest) -> Planned:
+        """Return the plan.
+
+        Raises `InvalidParamsError`, `TicketNotFoundError`, `RepoNotFoundError`,
+        `AgentNotFoundError` or `DependencyMissingError` for what no plan can be made of.
+        """
+        now = self._world.clock()
+        run_id = names.check_run_id(request.run_id) if request.run_id else names.run_id(self._world.random_bytes(8))
+        tickets = self._tickets(request)
+        agents = self._agents(request)
+        strategy: Strategy = request.strategy or self._policy["workspace"]["default_strategy"]
+        self._check_strategy(request, strategy, tickets)
+        # Before anything else is looked at: without tmux there is nothing to plan for.
+        self._world.machine.terminals(self._policy).panes()
+        workspaces = self._workspaces(request, strategy, tickets, run_id, now)
+        laid_out = lay_out(run_id, workspaces)
+        plan = compile_plan(
+            PlanRequest(
+                run_id=run_id,
+                tickets=tickets,
+                agents=agents,
+                workspaces=workspaces,
+                launches=self._launches(run_id, agents, laid_out),
+                setup=tuple(
+                    PlannedSetup(command["run"], command["on_failure"])
+                    for command in self._policy["workspace"]["setup"]
+                ),
+                copy=tuple(self._policy["workspace"]["copy"]),
+                strategy=strategy,
+                source=request.source,
+                base_branch=request.base_branch or self._policy["workspace"]["base_branch"],
+                dry_run=request.dry_run,
+                attempts=1 + self._policy["execution"]["step_retries"],
+                at=timestamp(now),
+            )
+        )
+        return Planned(plan, tuple(self._problems))
+
+    def _launches(
+        self, run_id: str, agents: tuple[PlannedAgent, ...], workspaces: tuple[Workspace, ...]
+    ) -> dict[tuple[str, str], LaunchPaths]:
+        pattern = self._policy["tmux"]["session_pattern"]
+        wanted = {
+            (workspace.ticket, agent.name): names.session_name(
+                pattern, agent=agent.name, workspace=workspace.name, ticket=workspace.ticket, run=run_id
+            )
+            for workspace in workspaces
+            for agent in agents
+        }
+        sessions = names.distinct({f"{ticket}/{agent}": name for (ticket, agent), name in wanted.items()})
+        launches = {}
+        for workspace in workspaces:
+            for agent in agents:
+                context = LaunchContext(self._world, self._policy, run_id=run_id, agent=agent.name, workspace=workspace)
+                self._check_program(context)
+                session = sessions[f"{workspace.ticket}/{agent.name}"]
+                launches[workspace.ticket, agent.name] = LaunchPaths(
+                    command=context.command(),
+                    session=session,
+                    transcript=context.paths.transcript,
+                    attach=self._world.machine.terminals(self._policy).attach_command(session),
+                )
+        return launches
+
+    def _check_program(self, context: LaunchContext) -> None:
+        try:
+            context.check_program()
+        except DependencyMissingError as error:
+            if error.message not in {known.message for known in self._problems}:
+                self._problems.append(error)
+
+    # --- what was asked for ---
+
+    def _tickets(self, request: RunRequest) -> tuple[str, ...]:
+        if not request.tickets:
+            raise InvalidParamsError("Name at least one ticket; `metawsm tickets` lists them.")
+        wanted = tuple(dict.fromkeys(names.check_ticket(ticket) for ticket in request.tickets))
+        tickets = self._world.machine.tickets(self._policy)
+        return tuple(tickets.find(ticket).ticket for ticket in wanted)
+
+    def _agents(self, request: RunRequest) -> tuple[PlannedAgent, ...]:
+        known = selectable_agents(self._policy)
+        wanted = request.agents if request.agents is not None else tuple(a["name"] for a in self._policy["agents"])
+        if not wanted:
+            raise InvalidParamsError(
+                f"The policy names no agents; pass one ({', '.join(known)}) or add it to agents in "
+                ".metawsm/policy.json.",
+                hint="`metawsm policy init` writes a policy to start from.",
+            )
+        for name in wanted:
+            if name not in known:
+                raise AgentNotFoundError(f"There is no agent {name!r}; there are: {', '.join(known)}.")
+        return tuple(PlannedAgent(name, agent_profile(self._policy, name).name) for name in dict.fromkeys(wanted))
+
+    def _check_strategy(self, request: RunRequest, strategy: str, tickets: tuple[str, ...]) -> None:
+        if strategy == "create" and request.source:
+            raise InvalidParamsError("A source workspace goes with the strategies fork and reuse, not with create.")
+        if strategy != "create" and not request.source:
+            raise InvalidParamsError(f"The strategy {strategy} needs the name of a source workspace (--source).")
+        if strategy == "reuse" and len(tickets) > 1:
+            raise InvalidParamsError("A workspace can be reused for one ticket at a time; run the tickets one by one.")
+        if strategy != "create" and request.base_branch:
+            raise InvalidParamsError(f"With {strategy} the base is the source workspace's; leave out the base branch.")
+
+    # --- workspaces ---
+
+    def _workspaces(
+        self, request: RunRequest, strategy: Strategy, tickets: tuple[str, ...], run_id: str, now: float
+    ) -> dict[str, PlannedWorkspace]:
+        if strategy == "reuse":
+            return {tickets[0]: self._reused(request)}
+        repos = self._forked_repos(request) if strategy == "fork" else self._base_repos(request)
+        planned = {}
+        for ticket, name in names.workspace_names(tickets, run_id).items():
+            workspace = PlannedWorkspace(
+                name=name,
+                path=self._folders.workspace_path(self._policy["workspace"]["directory"], name, now),
+                branch=f"{self._policy['workspace']['branch_prefix']}/{name}",
+                repos=repos,
+                exists=False,
+            )
+            self._check_free(workspace)
+            planned[ticket] = workspace
+        return planned
+
+    def _base_repos(self, request: RunRequest) -> tuple[PlannedRepo, ...]:
+        return tuple(self._based(source, request.base_branch) for source in self._sources(request.repos))
+
+    def _sources(self, wanted: tuple[str, ...] | None) -> tuple[Source, ...]:
+        found = {source.name: source for source in self._worktrees.sources()}
+        listed = ", ".join(found) or "none"
+        if wanted is None:
+            own = [source for source in found.values() if source.path == self._world.machine.root]
+            if own:
+                return (own[0],)
+            if len(found) == 1:
+                return tuple(found.values())
+            if not found:
+                raise RepoNotFoundError(
+                    f"There is no git repository at {self._world.machine.root} or directly below it; "
+                    "name repositories in .metawsm/policy.json."
+                )
+            raise InvalidParamsError(f"Say which repositories (--repos a,b); there are: {listed}.")
+        if not wanted:
+            raise InvalidParamsError(f"Name at least one repository; there are: {listed}.")
+        for name in wanted:
+            if name not in found:
+                raise self._worktrees.problem(name) or RepoNotFoundError(
+                    f"There is no repository {name!r}; there are: {listed}."
+                )
+        return tuple(found[name] for name in dict.fromkeys(wanted))
+
+    def _based(self, source: Source, asked: str | None) -> PlannedRepo:
+        if not source.has_commits:
+            raise InvalidParamsError(f"The repository {source.name} has no commits yet; make a first commit in it.")
+        wanted = asked or self._policy["workspace"]["base_branch"]
+        if wanted in source.branches:
+            base, note = wanted, None
+        elif asked is None and source.default_branch in source.branches:
+            base, note = source.default_branch, f"{source.name} has no branch {wanted}"
+        else:
+            raise InvalidParamsError(
+                f"The repository {source.name} has no branch {wanted!r} to start from; "
+                f"it has: {', '.join(source.branches[:10]) or 'none'}."
+            )
+        if self._policy["workspace"]["fetch"]:
+            note = f"{note}; fetched first" if note else "fetched first"
+        return PlannedRepo(source.name, source.path, base, self._commit(source.path, f"refs/heads/{base}"), note)
+
+    def _commit(self, source: str, revision: str) -> str:
+        commit = self._worktrees.commit_of(source, revision)
+        if commit is None:
+            raise HostError(f"{revision} of {source} does not name a commit; `git -C {source} fsck` may tell why.")
+        return commit
+
+    def _check_free(self, workspace: PlannedWorkspace) -> None:
+        if self._folders.occupied(workspace.path):
+            self._problems.append(
+                InvalidParamsError(
+                    f"The folder {workspace.path} exists already; move it away, choose another run id, or take the "
+                    f"strategy reuse with --source {workspace.name}."
+                )
+            )
+        for repo in workspace.repos:
+            commits = self._worktrees.unmerged_commits(repo.source, workspace.branch, repo.base)
+            if commits:
+                self._problems.append(
+                    InvalidParamsError(
+                        f"The branch {workspace.branch} exists already in {repo.name}, with {commits} commits that "
+                        f"{repo.base} does not have; merge or rename it, or choose another run id."
+                    )
+                )
+
+    # --- other people's workspaces ---
+
+    def _stored(self, request: RunRequest) -> Mapping[str, Any]:
+        name = names.check_workspace(request.source or "")
+        stored = self._world.machine.registry().workspace(name)
+        if stored is None:
+            raise InvalidParamsError(f"There is no workspace {name!r}; `metawsm status RUN` names those of a run.")
+        return stored
+
+    def _chosen(self, request: RunRequest, stored: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        repos = {repo["name"]: repo for repo in stored["repositories"]}
+        for name in request.repos or ():
+            if name not in repos:
+                raise RepoNotFoundError(
+                    f"The workspace {stored['name']} has no repository {name!r}; it has: {', '.join(repos)}."
+                )
+        return [repos[name] for name in request.repos or repos]
+
+    def _forked_repos(self, request: RunRequest) -> tuple[PlannedRepo, ...]:
+        """Return the source workspace's repositories, each based on the source's branch (as wsm does)."""
+        stored = self._stored(request)
+        branch = stored["branch"]
+        return tuple(
+            PlannedRepo(
+                repo["name"],
+                repo["path"],
+                branch,
+                self._commit(repo["path"], f"refs/heads/{branch}"),
+                f"the branch of workspace {stored['name']}",
+            )
+            for repo in self._chosen(request, stored)
+        )
+
+    def _reused(self, request: RunRequest) -> PlannedWorkspace:
+        stored = self._stored(request)
+        base = stored.get("base_branch") or self._policy["workspace"]["base_branch"]
+        repos = tuple(
+            PlannedRepo(
+                repo["name"],
+                repo["path"],
+                base,
+                self._commit(repo["path"], f"refs/heads/{stored['branch']}"),
+                f"reused from workspace {stored['name']}",
+            )
+            for repo in self._chosen(request, stored)
+        )
+        workspace = PlannedWorkspace(stored["name"], stored["path"], stored["branch"], repos, exists=True)
+        for repo in repos:
+            path = worktree_path(workspace, repo)
+            if not self._folders.occupied(path):
+                raise InvalidParamsError(f"The workspace {workspace.name} has no worktree at {path} any more.")
+        return workspace

@@ -1,0 +1,155 @@
+"""What a person asks of a run after it was started: go on, again, differently, or that is enough.
+
+Each function records the wish in one transaction. What has to be executed for it is then owed
+(steps that can run, launches that are due) and done by whoever drives the run.
+"""
+
+from collections.abc import Iterable
+
+from metawsm_rpc.domain.charts import advance
+from metawsm_rpc.domain.lifecycles import RUN
+from metawsm_rpc.domain.models import LIVE, Agent, Step
+from metawsm_rpc.domain.settle import taken_out
+from metawsm_rpc.engine import stopping
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import AgentNotFoundError, IllegalTransitionError, InvalidParamsError
+from metawsm_rpc.ports.store import Lease, Transaction
+
+
+def chosen(agents: Iterable[Agent], *, name: str | None, ticket: str | None) -> tuple[Agent, ...]:
+    """Return the agents of this name and ticket, all of them where None.
+
+    Raises `AgentNotFoundError` when there is none.
+    """
+    every = tuple(agents)
+    found = tuple(a for a in every if (name is None or a.name == name) and (ticket is None or a.ticket == ticket))
+    if not found:
+        listed = ", ".join(f"{agent.name} on {agent.ticket}" for agent in every)
+        asked = " on ".join(part for part in (name or "any agent", ticket) if part)
+        raise AgentNotFoundError(f"The run has no {asked}; it has: {listed}.")
+    return found
+
+
+def resume(world: World, run_id: str, lease: Lease) -> None:
+    """Let a run go on: failed steps may be tried again, agents that are gone are owed a launch.
+
+    Raises `IllegalTransitionError` for a run that is completed, closing or closed.
+    """
+    more = 1 + world.store.policy(run_id)["execution"]["step_retries"]
+    with world.store.transaction(lease) as transaction:
+        transaction.move_run(run_id, "resume")
+        steps = world.store.steps(run_id)
+        for step in steps:
+            if step.status == "running":
+                transaction.move_step(run_id, step.index, "interrupt", message="interrupted")
+            if step.status in ("running", "failed"):
+                transaction.allow_attempts(run_id, step.index, more)
+        out = taken_out(steps)
+        for agent in world.store.agents(run_id):
+            if agent.status in ("dead", "failed", "stopped") and (agent.ticket, agent.name) not in out:
+                _owe(transaction, agent, "resume")
+        transaction.set_error(run_id, None)
+
+
+def restart(world: World, run_id: str, lease: Lease, *, name: str | None, ticket: str | None) -> tuple[Agent, ...]:
+    """Start agents again: those named, else the dead and failed ones; a live one is stopped first.
+
+    Returns the agents that are owed a launch. Raises `AgentNotFoundError`, `IllegalTransitionError`.
+    """
+    agents = chosen(world.store.agents(run_id), name=name, ticket=ticket)
+    wanted = [agent for agent in agents if agent.status != "pending"]
+    if name is None:
+        wanted = [agent for agent in wanted if agent.status in ("dead", "failed")]
+    if not wanted:
+        states = ", ".join(f"{agent.name} on {agent.ticket} is {agent.status}" for agent in agents)
+        raise IllegalTransitionError(f"No agent of run {run_id} needs a restart ({states}); name one to restart it.")
+    with world.store.transaction(lease) as transaction:
+        # Owed before it is stopped: a crash in between still starts it again.
+        transaction.move_run(run_id, "restart")
+        for agent in wanted:
+            _owe(transaction, agent, "restart")
+        transaction.set_error(run_id, None)
+    live = [agent for agent in wanted if agent.status in LIVE]
+    if live:
+        stopping.stop_agents(world, live, lease)
+    return tuple(wanted)
+
+
+def iterate(
+    world: World, run_id: str, lease: Lease, *, feedback: str, name: str | None, ticket: str | None
+) -> tuple[Agent, ...]:
+    """Give agents more to do: completed and stopped ones are owed a launch with the feedback in the brief.
+
+    Returns the live agents among those chosen: they are to be sent the feedback.
+    """
+    if not feedback.strip():
+        raise InvalidParamsError("Say what should be done differently: the feedback is empty.")
+    agents = chosen(world.store.agents(run_id), name=name, ticket=ticket)
+    with world.store.transaction(lease) as transaction:
+        transaction.move_run(run_id, "iterate")
+        for agent in agents:
+            transaction.record(run_id, "agent", f"{agent.ticket}/{agent.name}", "feedback", message=feedback)
+            if agent.status in ("completed", "stopped"):
+                _owe(transaction, agent, "iterate")
+        transaction.set_error(run_id, None)
+    return tuple(agent for agent in agents if agent.status in LIVE)
+
+
+def retry_step(world: World, run_id: str, lease: Lease, index: int) -> None:
+    """Let a failed step be tried again. Raises `StepNotFoundError`, `IllegalTransitionError`."""
+    more = 1 + world.store.policy(run_id)["execution"]["step_retries"]
+    with world.store.transaction(lease) as transaction:
+        step = transaction.step(run_id, index)
+        if step.status != "failed":
+            raise IllegalTransitionError(
+                f"Step {index} of run {run_id} is {step.status}; only a failed one is retried."
+            )
+        transaction.move_run(run_id, "retry_step")
+        transaction.allow_attempts(run_id, index, more)
+        transaction.set_error(run_id, None)
+
+
+def skip_step(world: World, run_id: str, lease: Lease, index: int) -> None:
+    """Go on without a step. Raises `StepNotFoundError`, `IllegalTransitionError`."""
+    with world.store.transaction(lease) as transaction:
+        status = transaction.run(run_id).status
+        if status in ("stopping", "closing", "closed"):
+            raise IllegalTransitionError(f"Run {run_id} is {status}, so its steps cannot be skipped.")
+        transaction.move_step(run_id, index, "skip", message="skipped by hand")
+
+
+def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticket: str | None) -> None:
+    """Declare a run, or some of its agents, completed; what never started is skipped.
+
+    Raises `IllegalTransitionError`, `AgentNotFoundError`.
+    """
+    agents = chosen(world.store.agents(run_id), name=name, ticket=ticket)
+    whole = name is None and ticket is None
+    advance(RUN, world.store.run(run_id).status, "complete", entity=f"run {run_id}")
+    with world.store.transaction(lease) as transaction:
+        if whole:
+            for step in world.store.steps(run_id):
+                _abandon(transaction, step)
+        for agent in agents:
+            status = transaction.agent(run_id, agent.ticket, agent.name).status
+            if status == "pending":
+                raise IllegalTransitionError(
+                    f"Agent {agent.name} on {agent.ticket} has not been started, so it cannot be completed; "
+                    f"skip its step instead (metawsm skip-step)."
+                )
+            if status != "stopped" or (agent.ticket, agent.name) not in taken_out(world.store.steps(run_id)):
+                transaction.move_agent(run_id, agent.ticket, agent.name, "complete", message="by hand", due=None)
+        if whole:
+            transaction.move_run(run_id, "complete", message="by hand")
+            transaction.set_error(run_id, None)
+
+
+def _abandon(transaction: Transaction, step: Step) -> None:
+    if step.status == "running":
+        transaction.move_step(step.run_id, step.index, "interrupt", message="completed by hand")
+    if step.status in ("running", "pending", "failed"):
+        transaction.move_step(step.run_id, step.index, "skip", message="completed by hand")
+
+
+def _owe(transaction: Transaction, agent: Agent, why: str) -> None:
+    transaction.set_agent(agent.run_id, agent.ticket, agent.name, due=why)

@@ -1,0 +1,101 @@
+"""Stopping: a stop wins over whatever is in flight, and leaves nothing running."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from metawsm_rpc.domain.charts import advance
+from metawsm_rpc.domain.lifecycles import RUN
+from metawsm_rpc.domain.models import LIVE, Agent
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.policy.view import ExecutionLimits
+from metawsm_rpc.ports import Ended
+from metawsm_rpc.ports.store import Lease
+
+_LETTING_GO_SECONDS = 0.8
+"""How long the driver that was taken over may take to notice (it looks every 50 ms)."""
+
+
+def stop(world: World, run_id: str) -> None:
+    """Stop a run: cut off its steps, end its sessions. Harmless when it is stopped.
+
+    Raises `IllegalTransitionError` while it is closing or once it is closed.
+    """
+    run = world.store.run(run_id)
+    # Refused before anything is taken over.
+    advance(RUN, run.status, "stop", entity=f"run {run_id}")
+    if run.status == "stopped":
+        return
+    lease = world.store.acquire(run_id, takeover=True)
+    try:
+        with world.store.transaction(lease) as transaction:
+            transaction.move_run(run_id, "stop", message="stopped by hand")
+            for agent in world.store.agents(run_id):
+                if agent.due is not None:
+                    transaction.set_agent(run_id, agent.ticket, agent.name, due=None)
+        world.store.await_release(run_id, _LETTING_GO_SECONDS)
+        _interrupt_steps(world, run_id, lease)
+        stop_agents(world, world.store.agents(run_id), lease)
+        end_strays(world, run_id)
+        with world.store.transaction(lease) as transaction:
+            if world.store.run(run_id).status == "stopping":
+                transaction.move_run(run_id, "stopped")
+    finally:
+        world.store.release(lease)
+
+
+def _interrupt_steps(world: World, run_id: str, lease: Lease) -> None:
+    with world.store.transaction(lease) as transaction:
+        for step in world.store.steps(run_id):
+            if step.status == "running":
+                transaction.move_step(run_id, step.index, "interrupt", message="interrupted by a stop")
+
+
+def stop_agents(world: World, agents: Iterable[Agent], lease: Lease) -> None:
+    """Stop agents that are live, and end the sessions of all."""
+    agents = tuple(agents)
+    with world.store.transaction(lease) as transaction:
+        for agent in agents:
+            if agent.status in LIVE:
+                transaction.move_agent(agent.run_id, agent.ticket, agent.name, "stop")
+    end_sessions(world, agents, lease)
+    with world.store.transaction(lease) as transaction:
+        for agent in agents:
+            if transaction.agent(agent.run_id, agent.ticket, agent.name).status == "stopping":
+                transaction.move_agent(agent.run_id, agent.ticket, agent.name, "stopped")
+
+
+def end_sessions(world: World, agents: Iterable[Agent], lease: Lease | None = None) -> None:
+    """End the sessions of agents, side by side, whatever their status; tell of what survived."""
+    started = [agent for agent in agents if agent.launch is not None]
+    if not started:
+        return
+    policy = world.store.policy(started[0].run_id)
+    terminals = world.machine.terminals(policy)
+    grace = ExecutionLimits.of(policy).stop_grace_seconds
+
+    def end(agent: Agent) -> Ended:
+        return terminals.end(agent.session, agent.launch or "", agent.pid, grace)
+
+    with ThreadPoolExecutor(min(len(started), 16), "stop") as pool:
+        ended = list(zip(started, pool.map(end, started), strict=True))
+    with world.store.transaction(lease) as transaction:
+        for agent, result in ended:
+            if result.survivors:
+                listed = ", ".join(f"{command} (pid {pid})" for pid, command in result.survivors)
+                transaction.record(
+                    agent.run_id,
+                    "agent",
+                    f"{agent.ticket}/{agent.name}",
+                    "survivors",
+                    message=f"still running after the stop: {listed}",
+                )
+
+
+def end_strays(world: World, run_id: str) -> None:
+    """End sessions of the run that belong to no current launch: a late driver may have started them."""
+    policy = world.store.policy(run_id)
+    terminals = world.machine.terminals(policy)
+    known = {agent.launch for agent in world.store.agents(run_id)}
+    for pane in terminals.panes():
+        if pane.run_id == run_id and pane.launch not in known:
+            terminals.end(pane.session, pane.launch, pane.pid, 0)

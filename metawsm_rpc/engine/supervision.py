@@ -1,0 +1,215 @@
+"""Looking at the agents: one sweep tells the store what is true now.
+
+A sweep asks tmux once for all panes, reads exit records and drop boxes, judges who is alive, and
+writes only what changed, in one transaction. Looking never executes a step and moves no progress.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from metawsm_rpc.domain.clock import seconds, timestamp
+from metawsm_rpc.domain.health import Facts, Thresholds, Verdict, as_health, judge
+from metawsm_rpc.domain.models import LIVE, Agent, Health
+from metawsm_rpc.engine import signals
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import HostError, MetawsmError
+from metawsm_rpc.policy.view import HealthThresholds, agent_profile
+from metawsm_rpc.ports import Exit, Pane
+from metawsm_rpc.ports.store import Transaction
+
+_OBSERVED_STATUS: Mapping[str, str] = {
+    "healthy": "observe_running",
+    "idle": "observe_idle",
+    "waiting": "observe_waiting",
+    "stalled": "observe_stalled",
+}
+
+
+class _Seen(NamedTuple):
+    """What a sweep saw of one agent: its pane (None when it is gone), whether tmux answered, its end."""
+
+    agent: Agent
+    pane: Pane | None
+    answered: bool
+    exit: Exit | None
+
+
+class Supervisor:
+    """Sweeps the runs of one root."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._folders = world.machine.folders()
+        self._policies: dict[str, Mapping[str, Any]] = {}
+
+    def sweep(self, run_ids: Iterable[str] | None = None) -> None:
+        """Bring the store up to date with the machine, for all runs that may move or for some."""
+        runs = tuple(self._world.store.unsettled() if run_ids is None else run_ids)
+        agents = [agent for run_id in runs for agent in self._world.store.agents(run_id) if agent.status in LIVE]
+        seen = self._look(agents)
+        dropped = [
+            (agent, item)
+            for agent in agents
+            for item in self._folders.dropped(self._folders.paths(agent.run_id, agent.ticket, agent.name))
+        ]
+        interrupted = [run_id for run_id in runs if self._is_abandoned(run_id)]
+        if not dropped and not interrupted and not any(self._changes(one) for one in seen):
+            return
+        with self._world.store.transaction() as transaction:
+            for run_id in interrupted:
+                self._interrupt_steps(transaction, run_id)
+            for agent, item in dropped:
+                self._receive(transaction, agent, item.id, item.text)
+            for one in seen:
+                self._apply(transaction, one)
+        for agent, item in dropped:
+            self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
+
+    def explain(self, agent: Agent) -> Verdict | None:
+        """Return the verdict on an agent with all that was looked at; None when it is not meant to live."""
+        if agent.status not in LIVE:
+            return None
+        (seen,) = self._look([agent])
+        return self._judge(seen)
+
+    def policy(self, run_id: str) -> Mapping[str, Any]:
+        """Return the policy of a run, which never changes."""
+        if run_id not in self._policies:
+            self._policies[run_id] = self._world.store.policy(run_id)
+        return self._policies[run_id]
+
+    # --- looking ---
+
+    def _look(self, agents: list[Agent]) -> list[_Seen]:
+        panes: dict[str, dict[str, Pane] | None] = {}
+        seen = []
+        for agent in agents:
+            policy = self.policy(agent.run_id)
+            socket = policy["tmux"]["socket"]
+            if socket not in panes:
+                panes[socket] = self._panes(policy)
+            by_launch = panes[socket]
+            pane = by_launch.get(agent.launch or "") if by_launch is not None else None
+            paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)
+            directory = self._folders.launch_directory(paths, agent.launch or "")
+            record = None if pane else self._world.machine.terminals(policy).exit_record(directory)
+            seen.append(_Seen(agent, pane, by_launch is not None, record))
+        return seen
+
+    def _panes(self, policy: Mapping[str, Any]) -> dict[str, Pane] | None:
+        try:
+            return {pane.launch: pane for pane in self._world.machine.terminals(policy).panes()}
+        except HostError:
+            # tmux is there but does not answer: nothing can be claimed, least of all a death.
+            return None
+
+    def _is_abandoned(self, run_id: str) -> bool:
+        """Return whether steps are under way in the store that no process is carrying out."""
+        running = any(step.status == "running" for step in self._world.store.steps(run_id))
+        return running and not self._world.store.driven(run_id)
+
+    def _facts(self, seen: _Seen) -> Facts:
+        agent = seen.agent
+        activity = seen.pane.activity if seen.pane else _or_none(agent.last_activity_at)
+        return Facts(
+            started=seconds(agent.started_at) if agent.started_at else self._world.clock(),
+            terminal=(seen.pane is not None) if seen.answered else None,
+            said=agent.said,
+            said_at=_or_none(agent.said_at),
+            activity=activity,
+            progress=_or_none(agent.last_progress_at),
+        )
+
+    def _judge(self, seen: _Seen) -> Verdict:
+        limits = HealthThresholds.of(self.policy(seen.agent.run_id))
+        thresholds = Thresholds(limits.idle_seconds, limits.activity_stalled_seconds, limits.progress_stalled_seconds)
+        return judge(self._facts(seen), thresholds, self._world.clock())
+
+    def _health(self, seen: _Seen) -> Health:
+        return as_health(self._judge(seen), seen.agent.health, self._world.clock())
+
+    # --- writing ---
+
+    def _changes(self, seen: _Seen) -> bool:
+        if seen.exit is not None or (seen.answered and seen.pane is None):
+            return True
+        if self._health(seen) != seen.agent.health:
+            return True
+        return seen.pane is not None and timestamp(seen.pane.activity) > (seen.agent.last_activity_at or "")
+
+    def _apply(self, transaction: Transaction, seen: _Seen) -> None:
+        key = (seen.agent.run_id, seen.agent.ticket, seen.agent.name)
+        # Between the look and this transaction somebody else may have moved or restarted it.
+        now = transaction.agent(*key)
+        if now.status not in LIVE or now.launch != seen.agent.launch:
+            return
+        seen = seen._replace(agent=now)
+        if seen.exit is not None:
+            self._ended(transaction, now, seen.exit)
+        elif seen.answered and seen.pane is None:
+            self._died(transaction, now, "its tmux session is gone and left no exit record")
+        else:
+            self._observed(transaction, seen)
+
+    def _observed(self, transaction: Transaction, seen: _Seen) -> None:
+        key = (seen.agent.run_id, seen.agent.ticket, seen.agent.name)
+        if seen.pane is not None:
+            activity = timestamp(seen.pane.activity)
+            if activity > (seen.agent.last_activity_at or ""):
+                transaction.set_agent(*key, last_activity_at=activity)
+        health = self._health(seen)
+        transaction.set_health(*key, health)
+        event = _OBSERVED_STATUS.get(health.state)
+        if event is not None:  # `unknown` moves nothing
+            transaction.move_agent(*key, event, message=health.reason)
+
+    def _ended(self, transaction: Transaction, agent: Agent, record: Exit) -> None:
+        key = (agent.run_id, agent.ticket, agent.name)
+        at: dict[str, Any] = {"exit_code": record.code}
+        if signal := _signal_of(record.code):
+            self._died(transaction, agent, f"signal {signal} killed it", **at)
+            return
+        completes = agent_profile(self.policy(agent.run_id), agent.name).completes_on == "exit"
+        facts = {"exit_completes"} if completes and record.code == 0 else set()
+        why = f"it exited with {record.code}"
+        if record.code == 0 and not completes:
+            why = "it exited with 0 without having said done"
+        transaction.move_agent(*key, "exit", facts=facts, message=why, **at)
+        if not facts:
+            transaction.set_error(agent.run_id, f"{agent.ticket}: {agent.name} failed: {why}")
+
+    def _died(self, transaction: Transaction, agent: Agent, why: str, **columns: Any) -> None:
+        key = (agent.run_id, agent.ticket, agent.name)
+        now = timestamp(self._world.clock())
+        transaction.set_health(*key, Health("dead", why, "exit record" if columns else "terminal", now))
+        transaction.move_agent(*key, "die", message=why, **columns)
+        transaction.set_error(agent.run_id, f"{agent.ticket}: {agent.name} died: {why}")
+
+    def _receive(self, transaction: Transaction, agent: Agent, dropped_id: str, text: str) -> None:
+        if not transaction.receive(f"{agent.run_id}/{agent.ticket}/{agent.name}/{dropped_id}"):
+            return
+        try:
+            signal = signals.from_text(text)
+            # The box belongs to one agent; it cannot speak for another.
+            mine = signal._replace(run_id=agent.run_id, ticket=agent.ticket, agent=agent.name)
+            signals.apply(self._world, transaction, mine)
+        except MetawsmError as error:
+            transaction.record(
+                agent.run_id, "agent", f"{agent.ticket}/{agent.name}", "signal_refused", message=error.message
+            )
+
+    def _interrupt_steps(self, transaction: Transaction, run_id: str) -> None:
+        resume = self.policy(run_id)["execution"]["on_interrupt"] == "resume"
+        for step in self._world.store.steps(run_id):
+            if step.status == "running":
+                limit = None if resume else step.attempts - 1
+                transaction.move_step(run_id, step.index, "interrupt", message="interrupted", attempt_limit=limit)
+
+
+def _or_none(text: str | None) -> float | None:
+    return None if text is None else seconds(text)
+
+
+def _signal_of(code: int) -> int | None:
+    """Return the signal in an exit code as the shell gives it; above 128 + 64 there is none."""
+    return code - 128 if 128 < code <= 192 else None

@@ -1,0 +1,65 @@
+"""Putting away what a run has made; nothing that holds work goes without a snapshot."""
+
+from typing import NamedTuple
+
+from metawsm_rpc.domain.models import Run
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.ports.store import Lease
+
+
+class Snapshot(NamedTuple):
+    """A ref that keeps what a removed worktree still held."""
+
+    repo: str
+    ref: str
+    commit: str
+
+
+class Kept(NamedTuple):
+    """A folder that was left where it is."""
+
+    path: str
+    reason: str
+
+
+class Tidied(NamedTuple):
+    """What went, what stayed, and where a copy is."""
+
+    removed: tuple[str, ...]
+    kept: tuple[Kept, ...]
+    snapshots: tuple[Snapshot, ...]
+
+
+def tidy(world: World, run: Run, lease: Lease) -> Tidied:
+    """Remove the worktrees of a run and forget its workspaces; repeatable."""
+    policy = world.store.policy(run.run_id)
+    worktrees = world.machine.worktrees(policy)
+    removed: list[str] = []
+    kept: list[Kept] = []
+    snapshots: list[Snapshot] = []
+    for workspace in world.store.workspaces(run.run_id):
+        if run.strategy == "reuse":
+            kept.append(Kept(workspace.path, "the run only borrowed this workspace"))
+            continue
+        whole = True
+        for repo in workspace.repos:
+            if not world.machine.folders().occupied(repo.path):
+                continue
+            removal = worktrees.remove(
+                repo, f"refs/metawsm/snapshots/{run.run_id}/{workspace.name}/{repo.name}", repo.copied
+            )
+            snapshots.extend(Snapshot(repo.name, ref, commit) for ref, commit in removal.snapshots)
+            if removal.removed:
+                removed.append(repo.path)
+            else:
+                whole = False
+                kept.append(Kept(repo.path, removal.reason or "it could not be removed"))
+        if whole:
+            world.machine.folders().remove_empty(workspace.path)
+            world.machine.registry().forget(workspace.name)
+    with world.store.transaction(lease) as transaction:
+        for snapshot in snapshots:
+            transaction.record(
+                run.run_id, "workspace", snapshot.repo, "snapshot", message=snapshot.ref, data=snapshot._asdict()
+            )
+    return Tidied(tuple(removed), tuple(kept), tuple(snapshots))

@@ -1,0 +1,115 @@
+"""What metawsm keeps below `.metawsm` besides the database: one folder for each agent of a run.
+
+    .metawsm/agents/<run>/<ticket>/<agent>/brief.md      what it is asked to do
+                                          /transcript/   all that it printed
+                                          /drop/         signals that could not reach the database
+                                          /launches/<launch>/   environment file, exit record
+
+Every name in these paths has been checked at the edge (`domain/names.py`).
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from metawsm_rpc.errors import HostError
+from metawsm_rpc.ports import AgentPaths, Dropped
+
+
+class LocalFolders:
+    """Implements `metawsm_rpc.ports.Folders` below a state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self._agents = f"{state}/agents"
+
+    def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
+        """Return where an agent's files are; nothing is made."""
+        # Text and not Path: a status asks this for every agent.
+        directory = f"{self._agents}/{run_id}/{ticket}/{agent}"
+        return AgentPaths(
+            brief=f"{directory}/brief.md",
+            transcript=f"{directory}/transcript",
+            drop_box=f"{directory}/drop",
+            launches=f"{directory}/launches",
+        )
+
+    def launch_directory(self, paths: AgentPaths, launch: str) -> str:
+        """Return the private folder of a launch; nothing is made."""
+        return f"{paths.launches}/{launch}"
+
+    def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
+        """Make the folders of a launch and write the brief, whole or not at all."""
+        for directory in (paths.drop_box, paths.launches, self.launch_directory(paths, launch)):
+            _make_private(Path(directory))
+        target = Path(paths.brief)
+        draft = target.with_name(f".brief.{launch}.draft")
+        try:
+            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(brief)
+            draft.replace(target)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise HostError(f"The brief {target} cannot be written: {error.strerror}.") from error
+
+    def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
+        """Return the signals in the agent's drop box, oldest first.
+
+        Names that begin with a dot are still being written.
+        """
+        box = Path(paths.drop_box)
+        try:
+            with os.scandir(box) as entries:
+                files = sorted(
+                    (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+                    for entry in entries
+                    if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False)
+                )
+            return tuple(Dropped(name, (box / name).read_text("utf-8", "replace")) for _, name in files)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise HostError(f"The drop box {box} cannot be read: {error.strerror}.") from error
+
+    def discard(self, paths: AgentPaths, dropped_id: str) -> None:
+        """Remove a signal from the drop box; harmless when it is gone."""
+        Path(paths.drop_box, dropped_id).unlink(missing_ok=True)
+
+    def workspace_path(self, directory: str, name: str, now: float) -> str:
+        """Return where a workspace made now belongs: `<directory>/<local date>/<name>`."""
+        date = datetime.fromtimestamp(now).astimezone().date().isoformat()
+        return str(Path(directory).expanduser().absolute() / date / name)
+
+    def occupied(self, path: str) -> bool:
+        """Return whether something stands at this path; an empty folder does not count."""
+        try:
+            with os.scandir(path) as entries:
+                return next(entries, None) is not None
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    def remove_empty(self, path: str) -> None:
+        """Remove a workspace's folder if nothing is left in it but what metawsm put there."""
+        folder = Path(path)
+        try:
+            if {entry.name for entry in folder.iterdir()} <= _OURS:
+                for name in _OURS:
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+                # The folder of the day goes with its last workspace.
+                folder.parent.rmdir()
+        except OSError:
+            # Not empty, or gone: either is fine.
+            return
+
+
+_OURS = frozenset({"go.work", "go.work.sum", "AGENT.md"})
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"The folder {directory} cannot be made: {error.strerror}.") from error
