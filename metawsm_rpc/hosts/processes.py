@@ -1,0 +1,130 @@
+"""What the system says of processes: which run, which belong to a launch, and under what command.
+
+A number alone does not name a process, because numbers are used again. A process of a launch is
+known by the launch's id: on the shim's command line, and in the environment of what it runs.
+Linux is read from /proc, which takes microseconds a process; elsewhere psutil asks.
+"""
+
+import os
+import sys
+import time
+
+_MARK = "METAWSM_LAUNCH="
+
+_YOUNG_SECONDS = 1.0
+"""A process this young may be a fork of tmux that does not run the shim yet."""
+
+
+def started_for(pid: int, launch: str) -> bool:
+    """Return whether the process runs, and is the one that was started for this launch."""
+    if not runs(pid):
+        return False
+    if bears(pid, launch):
+        return True
+    age = _age(pid)
+    return age is not None and age < _YOUNG_SECONDS
+
+
+def bears(pid: int, launch: str) -> bool:
+    """Return whether the process can be told to be of this launch; a young one perhaps not yet."""
+    return launch in command(pid) or carries(pid, launch)
+
+
+def carriers(launch: str) -> tuple[tuple[int, str], ...]:
+    """Return `(pid, command line)` of every process of this user that has the launch in its environment."""
+    found = [pid for pid in every() if pid != os.getpid() and carries(pid, launch)]
+    return tuple((pid, " ".join(command(pid))) for pid in found if runs(pid))
+
+
+def members(session: int) -> list[int]:
+    """Return the processes of a process session that run, this one excepted."""
+    return [pid for pid in every() if _session_of(pid) == session and pid != os.getpid() and runs(pid)]
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+if sys.platform == "linux":
+
+    def every() -> list[int]:
+        """Return the numbers of all processes."""
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names only
+
+    def runs(pid: int) -> bool:
+        """Return whether the process exists and is more than an exit status that waits to be read."""
+        return _stat(pid)[:1] not in ([], [b"Z"], [b"X"])
+
+    def command(pid: int) -> list[str]:
+        """Return the command line, or nothing for a process that is gone."""
+        return [os.fsdecode(word) for word in _read(pid, "cmdline").rstrip(b"\0").split(b"\0")]
+
+    def carries(pid: int, launch: str) -> bool:
+        """Return whether the environment that the process was started with has the launch in it."""
+        return f"\0{_MARK}{launch}\0".encode() in b"\0" + _read(pid, "environ") + b"\0"
+
+    def _age(pid: int) -> float | None:
+        fields = _stat(pid)
+        if not fields:
+            return None
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), which counts from 1
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+    def _stat(pid: int) -> list[bytes]:
+        """Return the fields of /proc/PID/stat from the state on; the name before may hold anything."""
+        return _read(pid, "stat").rpartition(b")")[2].split()
+
+    def _read(pid: int, name: str) -> bytes:
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:  # noqa: PTH123 - opened for every process
+                return file.read()
+        except OSError:  # gone, or another user's
+            return b""
+
+else:
+
+    def every() -> list[int]:
+        """Return the numbers of all processes."""
+        import psutil
+
+        return psutil.pids()
+
+    def runs(pid: int) -> bool:
+        """Return whether the process exists and is more than an exit status that waits to be read."""
+        import psutil
+
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.Error:
+            return True
+
+    def command(pid: int) -> list[str]:
+        """Return the command line, or nothing for a process that is gone."""
+        import psutil
+
+        try:
+            return psutil.Process(pid).cmdline()
+        except psutil.Error:
+            return []
+
+    def carries(pid: int, launch: str) -> bool:
+        """Return whether the environment that the process was started with has the launch in it."""
+        import psutil
+
+        try:
+            return psutil.Process(pid).environ().get(_MARK.rstrip("=")) == launch
+        except (psutil.Error, OSError):
+            return False
+
+    def _age(pid: int) -> float | None:
+        import psutil
+
+        try:
+            return time.time() - psutil.Process(pid).create_time()
+        except psutil.Error:
+            return None

@@ -1,0 +1,310 @@
+"""Agents in tmux: one session each, on a private server with a configuration of our own.
+
+Everything is asked of the `tmux` command, as few times as possible: a call takes 3 ms whatever it
+asks, and building objects through libtmux, whose import takes 70 ms, many times that. (The tests
+use libtmux, as an independent witness.)
+
+tmux expands `#(command)` in some arguments, session names and folders among them. So what comes
+from outside travels in files, or encoded; only allow-listed names stand in arguments.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError
+from metawsm_rpc.hosts import launches, process_sessions, processes, transcripts
+from metawsm_rpc.hosts.commands import Commands
+from metawsm_rpc.ports import Ended, Exit, Launch, Pane
+
+CONFIGURATION = str(Path(__file__).with_name("tmux.conf"))
+
+OLDEST_VERSION = (3, 0)
+"""The first that has options of one pane (`set-option -p`)."""
+
+_TIMEOUT_SECONDS = 10.0
+
+_STARTS = 3
+"""How often a session is asked for while the server is just ending with its last one."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_SOCKET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+_TMUX_NEEDS = re.compile(r"HOME|LANG|LC_.*|LOGNAME|PATH|SHELL|TERMINFO.*|TMPDIR|TMUX_TMPDIR|USER")
+"""The variables that the server is started with; all others would be inherited from now on."""
+
+_NO_SERVER = ("no server running", "(No such file or directory)")
+_NO_SESSION = ("can't find session", *_NO_SERVER)
+_SERVER_ENDED = ("lost server", "server exited")
+_STRANGE_SERVER = "invalid option: @metawsm_server"
+
+_PANE_FIELDS = (
+    "#{session_name}",
+    "#{pane_pid}",
+    "#{window_activity}",
+    "#{pane_pipe}",
+    "#{@metawsm_root}",
+    "#{@metawsm_run}",
+    "#{@metawsm_ticket}",
+    "#{@metawsm_agent}",
+    "#{@metawsm_launch}",
+    "#{@metawsm_pane}",
+    "#{pane_current_command}",
+    "#{pane_title}",
+)
+
+
+class _Row(NamedTuple):
+    """One pane of a session of ours; `is_agent` is False for one that a person split off."""
+
+    pane: str
+    pid: int
+    launch: str
+    is_agent: bool
+
+
+class TmuxTerminals:
+    """Implements `metawsm_rpc.ports.Terminals` for the agents of one root.
+
+    A session carries `@metawsm_root`, `_run`, `_ticket`, `_agent` and `_launch`, and the agent's
+    pane `@metawsm_pane`, which a pane that a person splits off does not inherit.
+    """
+
+    def __init__(self, root: str, socket: str = "metawsm") -> None:
+        if not _SOCKET.fullmatch(socket):
+            raise HostError(f"{socket!r} cannot be the name of a tmux socket: use letters, digits, '.', '_' and '-'.")
+        self._root = _encoded(os.path.realpath(root))
+        self._socket = socket
+        self._commands = Commands(_TIMEOUT_SECONDS)
+        self._is_new_enough = False
+
+    def version(self) -> str:
+        """Return tmux's version. Raises `DependencyMissingError` when it is absent or too old."""
+        needed = ".".join(map(str, OLDEST_VERSION))
+        said = self._commands.run(["tmux", "-V"]).text.strip()
+        number = re.search(r"(\d+)\.(\d+)", said)
+        # Versions that are built from source call themselves "master" and are new.
+        if number and said.startswith("tmux ") and (int(number[1]), int(number[2])) < OLDEST_VERSION:
+            raise DependencyMissingError(
+                f"{said} is too old: metawsm needs tmux {needed} or newer.",
+                hint="Install a newer tmux; `tmux -V` shows which one is found on the PATH.",
+            )
+        self._is_new_enough = True
+        return said.removeprefix("tmux ")
+
+    def start(self, launch: Launch) -> int:
+        """Start the agent's session and return the pid in its pane.
+
+        A session of this name with the same launch is answered as it is.
+
+        Raises:
+            HostError: the name is taken by something else, or cannot be a name; the launch's files
+                cannot be written; the server on this socket is not metawsm's.
+            DependencyMissingError: tmux is not installed, or too old.
+        """
+        if not self._is_new_enough:
+            self.version()
+        session, launch_id = _checked(launch.session), _checked(launch.launch)
+        if launches.is_prepared(launch.directory):
+            for row in self._rows(session):
+                if row.is_agent and row.launch == launch_id:
+                    return row.pid
+        launches.write(launch.directory, argv=launch.argv, cwd=launch.cwd, environment=launch.environment)
+        try:
+            transcripts.prepare(launch.transcript)
+            return self._new_session(launch)
+        except BaseException:
+            launches.discard_environment(launch.directory)
+            raise
+
+    def panes(self) -> tuple[Pane, ...]:
+        """Return the panes of this root's agents with one tmux call; empty when no server runs.
+
+        Raises:
+            HostError: there is a server that does not answer.
+        """
+        # An agent chooses its title and its program's name, but cannot guess the mark between fields.
+        mark = os.urandom(6).hex()
+        output = self._ask(_NO_SERVER, "list-panes", "-a", "-F", "".join(mark + field for field in _PANE_FIELDS))
+        fields = output.split(mark)[1:]
+        width = len(_PANE_FIELDS)
+        found = []
+        for first in range(0, len(fields), width):
+            name, pid, activity, piped, root, run, ticket, agent, launch, pane, command, title = fields[
+                first : first + width
+            ]
+            if root == self._root and pane:
+                found.append(
+                    Pane(
+                        session=name,
+                        pid=int(pid),
+                        run_id=_decoded(run),
+                        ticket=_decoded(ticket),
+                        agent=_decoded(agent),
+                        launch=launch,
+                        activity=float(activity),
+                        title=title.removesuffix("\n"),
+                        command=command,
+                        piped=piped == "1",
+                    )
+                )
+        return tuple(found)
+
+    def exit_record(self, directory: str) -> Exit | None:
+        """Return how the launch in this folder ended, or None while there is no record."""
+        return launches.exit_record(directory)
+
+    def end(self, session: str, launch: str, pid: int | None, grace_seconds: float) -> Ended:
+        """End a session and everything in its process session; harmless when it is gone.
+
+        Hangs up, waits, kills what is left, and reports what had to be killed and what escaped: a
+        daemon with a process session of its own is not touched. A session of another launch, and
+        a process that merely has the same number, are left alone.
+
+        Raises:
+            HostError: tmux does not answer; the processes are ended all the same.
+        """
+        leader = pid if pid is not None and process_sessions.belongs(pid, launch) else None
+        killed: tuple[int, ...] = ()
+        try:
+            rows = [row for row in self._rows(session) if row.launch == launch]
+            leader = next((row.pid for row in rows if row.is_agent), leader)
+            if rows:
+                self._ask(_NO_SESSION, "kill-session", "-t", f"={session}:")
+        finally:
+            if leader is not None:
+                killed = process_sessions.end(leader, grace_seconds)
+        return Ended(killed, process_sessions.survivors(launch, leader))
+
+    def alive(self, pid: int, launch: str) -> bool:
+        """Return whether the process that was started for this launch is still there."""
+        return processes.started_for(pid, launch)
+
+    def capture(self, session: str, launch: str) -> str:
+        """Return the pane's visible text, without escapes. Raises `HostError` when there is no such pane."""
+        for row in self._rows(session):
+            if row.is_agent and row.launch == launch:
+                return self._ask((), "capture-pane", "-p", "-t", row.pane)
+        raise HostError(f"The tmux session {session} is gone, so there is nothing to see in it.")
+
+    def attach_command(self, session: str) -> tuple[str, ...]:
+        """Return the argv that shows a session in a person's terminal, inside another tmux too."""
+        folder = os.environ.get("TMUX_TMPDIR")  # where the socket is; that terminal may have another one
+        place = (f"TMUX_TMPDIR={folder}",) if folder else ("-u", "TMUX_TMPDIR")
+        attach = ("attach-session", "-t", f"={_checked(session)}")
+        return ("env", "-u", "TMUX", *place, "tmux", "-L", self._socket, *attach)
+
+    def repair_transcript(self, session: str, transcript: str, max_bytes: int) -> None:
+        """Pipe the pane to its transcript again, after its pipe died; harmless when the pane is gone."""
+        transcripts.prepare(transcript)
+        for row in self._rows(session):
+            if row.is_agent:
+                self._ask((), "pipe-pane", "-t", row.pane, transcripts.pipe_command(transcript, max_bytes))
+
+    def read_transcript(self, transcript: str, offset: int, limit: int) -> tuple[bytes, int, int]:
+        """Return `(bytes, offset, size)`: logical offsets, which rotation does not change.
+
+        A negative `offset` counts from the end; an offset that rotation has dropped is moved to
+        the oldest byte that is kept.
+        """
+        return transcripts.read(transcript, offset, limit)
+
+    def _new_session(self, launch: Launch) -> int:
+        """Make the session, its options and its pipe in one call, so that the first line is in the transcript."""
+        name = launch.session
+        target = f"={name}:"
+        options = {
+            "@metawsm_root": self._root,
+            "@metawsm_run": _encoded(launch.run_id),
+            "@metawsm_ticket": _encoded(launch.ticket),
+            "@metawsm_agent": _encoded(launch.agent),
+            "@metawsm_launch": launch.launch,
+        }
+        shim = ("/bin/sh", launches.SHIM, launch.directory, launch.launch)
+        pipe = transcripts.pipe_command(launch.transcript, launch.transcript_max_bytes)
+        commands = (
+            # Fails, and all after it, on a server that was started with another configuration.
+            ("show-options", "-sv", "@metawsm_server"),
+            ("new-session", "-d", "-P", "-F", "#{pane_pid}", "-s", name, *shim),
+            *(("set-option", "-t", target, option, value) for option, value in options.items()),
+            ("set-option", "-p", "-t", target, "@metawsm_pane", "1"),
+            ("pipe-pane", "-t", target, pipe),
+        )
+        for attempt in range(1, _STARTS + 1):
+            code, output, errors = self._run(*commands)
+            if code == 0:
+                return int(output.split()[-1])
+            if not any(sign in errors for sign in _SERVER_ENDED) or attempt == _STARTS:
+                break
+        if len(output.split()) > 1:  # the session was made, but what belongs to it was not
+            self._run(("kill-session", "-t", target))
+        if _STRANGE_SERVER in errors:
+            raise HostError(
+                f"The tmux server on the socket {self._socket} was not started by metawsm.",
+                hint="Give `tmux.socket` in the policy another name, or end that server.",
+            )
+        if "duplicate session" in errors:
+            raise HostError(
+                f"There is already a tmux session {name}, which is not this launch of the agent.",
+                hint=f"Look at it with `{' '.join(self.attach_command(name))}`, and end it.",
+            )
+        raise self._failure(f"tmux could not start the session {name}", code, errors)
+
+    def _rows(self, session: str) -> list[_Row]:
+        """Return the panes of a session of this root; none when there is no such session."""
+        fields = "#{pane_id} #{pane_pid} #{@metawsm_root} #{@metawsm_launch} #{@metawsm_pane}"
+        output = self._ask(_NO_SESSION, "list-panes", "-s", "-t", f"={_checked(session)}:", "-F", fields)
+        rows = [line.split(" ") for line in output.splitlines()]
+        return [
+            _Row(pane, int(pid), launch, is_agent == "1")
+            for pane, pid, root, launch, is_agent in rows
+            if root == self._root
+        ]
+
+    def _ask(self, harmless: Sequence[str], *command: str) -> str:
+        """Run one tmux command; its output is empty when it fails for a harmless reason."""
+        code, output, errors = self._run(command)
+        if code == 0:
+            return output
+        if any(sign in errors for sign in (*harmless, *(_SERVER_ENDED if harmless else ()))):
+            return ""
+        raise self._failure(f"tmux {command[0]} failed", code, errors)
+
+    def _run(self, *commands: Sequence[str]) -> tuple[int, str, str]:
+        """Run tmux commands in one call, each only if those before it did; return code, output, errors."""
+        argv = ["tmux", "-u", "-L", self._socket, "-f", CONFIGURATION]
+        for command in commands:
+            # A semicolon at the end of an argument would end the command.
+            argv += [f"{word[:-1]}\\;" if word.endswith(";") else word for word in command]
+            argv.append(";")
+        finished = self._commands.run(
+            argv[:-1],
+            cwd="/",
+            environment={name: value for name, value in os.environ.items() if _TMUX_NEEDS.fullmatch(name)},
+            label=f"tmux {commands[-1][0]}",
+            accept=None,
+        )
+        return finished.exit_code, finished.output.decode("utf-8", "replace"), finished.errors.strip()
+
+    def _failure(self, message: str, code: int, errors: str) -> CommandError:
+        reason = errors or f"exit code {code}"
+        argv = ("tmux", "-L", self._socket)
+        return CommandError(f"{message}: {reason}.", argv=argv, exit_code=code, stderr=errors)
+
+
+def _checked(name: str) -> str:
+    """Return a name that tmux does not expand or take apart. Raises `HostError` for another one."""
+    if not _NAME.fullmatch(name):
+        raise HostError(f"{name!r} cannot be the name of a tmux session: use letters, digits, '_' and '-'.")
+    return name
+
+
+def _encoded(text: str) -> str:
+    """Return printable ASCII without white space, percent-encoded, in which nothing has a meaning to tmux."""
+    return re.sub(rb"[^A-Za-z0-9._:/-]", lambda match: b"%%%02X" % ord(match[0]), os.fsencode(text)).decode()
+
+
+def _decoded(text: str) -> str:
+    return os.fsdecode(re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()))
