@@ -1,0 +1,113 @@
+"""Placeholders: how a command of the policy becomes the argv that is run.
+
+A template is ordinary text with `{name}` in it; `{{` and `}}` stand for literal braces. Values are
+put in once and as they are: no value is looked into again, and no shell ever splits anything.
+"""
+
+import string
+from collections.abc import Container, Iterator, Mapping, Sequence
+
+from metawsm_rpc.errors import InvalidPolicyError
+
+PLACEHOLDERS: Mapping[str, str] = {
+    "prompt": "what the agent is asked, made from the profile's base_prompt and skills",
+    "brief": "the path of the agent's brief, a Markdown file outside the worktrees",
+    "brief_directory": "the folder of the brief",
+    "workspace": "the workspace's folder",
+    "ticket": "the ticket's id",
+    "agent": "the agent's name",
+    "run": "the run's id",
+    "launch": "the id of this launch",
+    "root": "the folder that holds .metawsm",
+    "bin": "the path of the metawsm command, one word",
+    "session_id": "a UUID for the program's own session: new for a new conversation, the same for resuming it",
+    "drop_box": "the folder where `metawsm signal` leaves signals when it cannot write the database",
+    "git_dirs": "each worktree's own git directory (a list)",
+    "git_common_dirs": "the git common directory of each repository (a list)",
+}
+"""Every placeholder of a command, with what it stands for."""
+
+LISTS: frozenset[str] = frozenset({"git_dirs", "git_common_dirs"})
+"""Placeholders with any number of values: their argv element is repeated for each of them."""
+
+PROMPT_PLACEHOLDERS: frozenset[str] = frozenset(PLACEHOLDERS) - LISTS - {"prompt"}
+"""The placeholders of a prompt."""
+
+Values = Mapping[str, str | Sequence[str]]
+
+
+def placeholders(template: str, known: Container[str] = PLACEHOLDERS) -> tuple[str, ...]:
+    """Return the names in a template, in order.
+
+    Raises `InvalidPolicyError` for a name that is not `known`, for a brace that belongs to nothing,
+    and for two different lists in one template.
+    """
+    names = tuple(name for _, name in _parts(template) if name is not None)
+    for name in names:
+        if name not in known:
+            raise InvalidPolicyError(
+                f"There is no placeholder {{{name}}} here.",
+                hint=f"Use {_listing(known)}; write {{{{ and }}}} for literal braces.",
+            )
+    if len(LISTS.intersection(names)) > 1:
+        raise InvalidPolicyError(
+            "Two lists cannot stand in one argument.", hint="Give each list an argument of its own."
+        )
+    return names
+
+
+def expand(argv: Sequence[str], values: Values) -> tuple[str, ...]:
+    """Return `argv` with every placeholder replaced by its value.
+
+    An element with a list in it, such as `--add-dir={git_common_dirs}`, is repeated for each value
+    of the list, and left out when the list is empty. Every other element stays one element,
+    whatever its value holds. Raises `InvalidPolicyError` for a placeholder without a value.
+    """
+    return tuple(expanded for element in argv for expanded in _expand_element(element, values))
+
+
+def expand_text(template: str, values: Values) -> str:
+    """Return one text with every placeholder replaced; lists cannot stand in it."""
+    placeholders(template, PROMPT_PLACEHOLDERS)
+    return next(_expand_element(template, values))
+
+
+def escape(text: str) -> str:
+    """Return a template that stands for exactly this text."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _parts(template: str) -> Iterator[tuple[str, str | None]]:
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError:
+        parsed = [("", "", None, None)]
+    for literal, name, conversion_spec, conversion in parsed:
+        # `{name!r:>8}` is Python's formatting, not ours.
+        if name is not None and (not name.isidentifier() or conversion_spec or conversion):
+            raise InvalidPolicyError(
+                f"A brace in {template!r} belongs to no placeholder.", hint="Write {{ and }} for literal braces."
+            )
+        yield literal, name
+
+
+def _expand_element(template: str, values: Values) -> Iterator[str]:
+    names = placeholders(template, values)
+    repeated = next((name for name in names if name in LISTS), None)
+    choices = values[repeated] if repeated else ("",)
+    for choice in choices:
+        yield "".join(
+            literal + ("" if name is None else choice if name == repeated else _single(name, values))
+            for literal, name in _parts(template)
+        )
+
+
+def _single(name: str, values: Values) -> str:
+    value = values[name]
+    if not isinstance(value, str):
+        raise InvalidPolicyError(f"The placeholder {{{name}}} needs one value, not several.")
+    return value
+
+
+def _listing(known: Container[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in PLACEHOLDERS if name in known)
