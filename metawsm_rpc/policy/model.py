@@ -227,7 +227,7 @@ class Policy(Section):
     schema_uri: str | None = Field(
         default=None, alias="$schema", exclude=True, description="A JSON Schema, for editors; metawsm ignores it."
     )
-    version: Literal[3] = Field(default=3, description="The version of this format.")
+    version: Literal[3] = Field(default=3, description="The version of this format; without it, 3 is meant.")
     repositories: dict[RepositoryName, Filled] = Field(
         default={},
         description="Repositories by name, each with its path (absolute, below ~, or relative to the root), besides "

@@ -17,6 +17,9 @@ nobody, so it takes the least dangerous mode in which its program can change fil
 - opencode-exec: what opencode's own configuration does not allow is rejected.
 - aider-exec: says yes to edits, and commits; shell commands and web pages are never offered.
 
+Headless programs read their standard input only where it is no terminal (codex and opencode would
+wait for its end); in a pane it is one.
+
 Where a program lets its session's id be chosen, it is `{session_id}`, and the program resumes that
 very session. A profile without resume_command is started anew: opencode's "last session" and the
 last one of an interactive codex may belong to somebody else.

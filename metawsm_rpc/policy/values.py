@@ -36,8 +36,9 @@ def refusal(message: str, hint: str | None = None) -> PydanticCustomError:
 
 def closest(word: str, choices: Iterable[str]) -> str | None:
     """Return the hint that names the likeliest intended word, or None when nothing is near."""
-    near = difflib.get_close_matches(word.casefold(), list(choices), n=1, cutoff=0.6)
-    return f'Did you mean "{near[0]}"?' if near else None
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return f'Did you mean "{folded[near[0]]}"?' if near else None
 
 
 def _relay(check: Callable[[str], object]) -> Callable[[str], str]:
