@@ -1,0 +1,99 @@
+"""Merging for close, in two phases over many repositories; each part has a module of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from metawsm_rpc.domain.models import Blocked
+from metawsm_rpc.hosts.checkouts import advance_checkouts, checkouts_of, files_in_the_way, restore_checkouts
+from metawsm_rpc.hosts.commands import Commands
+from metawsm_rpc.hosts.gates import gates
+from metawsm_rpc.hosts.git import Git, branch_ref
+from metawsm_rpc.hosts.locks import remove_stale
+from metawsm_rpc.hosts.ref_transactions import RefTransactions
+from metawsm_rpc.hosts.rehearsal import rehearse, unpin
+from metawsm_rpc.ports import MergeRequest, RefMove, Rehearsed
+
+
+class GitMerging:
+    """Implements `metawsm_rpc.ports.Merging` with the git of this machine.
+
+    What is prepared is held by child processes of this one, and let go of when it dies.
+    """
+
+    def __init__(self, commands: Commands) -> None:
+        self._git = Git(commands)
+        self._transactions = RefTransactions(self._git)
+
+    def gates(self, request: MergeRequest, *, require_clean: bool, exempt: Sequence[str]) -> tuple[Blocked, ...]:
+        """Return every reason, not only the first, why this worktree may not be merged now."""
+        return gates(self._git, request, require_clean=require_clean, exempt=exempt)
+
+    def rehearse(
+        self, requests: Sequence[MergeRequest], *, kind: Literal["merge", "fast-forward"], pin_prefix: str | None
+    ) -> Rehearsed | tuple[Blocked, ...]:
+        """Make the merge commits of one repository and base, chained in the order given."""
+        return rehearse(self._git, requests, kind=kind, pin_prefix=pin_prefix)
+
+    def checkouts(self, source: str, base: str) -> tuple[str, ...]:
+        """Return the worktrees of a repository that have `base` checked out."""
+        return checkouts_of(self._git, source, base)
+
+    def in_the_way(self, move: RefMove, exempt: Sequence[str]) -> tuple[str, ...]:
+        """Return the files, relative to their checkout, that the move would have to overwrite."""
+        return files_in_the_way(self._git, move, exempt)
+
+    def prepare(self, key: str, move: RefMove) -> None:
+        """Lock the branch for the move. Raises `RefusedMoveError` when it has moved or cannot be locked."""
+        self._transactions.prepare(key, move)
+
+    def advance_checkouts(self, move: RefMove, exempt: Sequence[str] = ()) -> None:
+        """Bring each checkout's files and index from `old` to `new`; repeatable.
+
+        Files that are `exempt` and in the way keep their content. Raises `RefusedMoveError` when
+        another file is in the way.
+        """
+        advance_checkouts(self._git, move, exempt)
+
+    def restore_checkouts(self, move: RefMove) -> None:
+        """Bring each checkout back from `new` to `old`; repeatable, and no file stands against it."""
+        restore_checkouts(self._git, move)
+
+    def commit(self, key: str) -> None:
+        """Let the prepared move happen. Raises `HostError` when git does not confirm it."""
+        self._transactions.commit(key)
+
+    def abort(self, key: str) -> None:
+        """Let go of a prepared move; harmless when there is none."""
+        self._transactions.abort(key)
+
+    def base_commit(self, source: str, base: str) -> str | None:
+        """Return the commit that a branch points at, or None when there is no such branch."""
+        return self._git.commit_of(source, branch_ref(base))
+
+    def move(self, move: RefMove) -> None:
+        """Move the branch in one go, for recovery after the decision; harmless when it is done."""
+        self._transactions.move(move)
+
+    def unpin(self, source: str, pin_prefix: str) -> None:
+        """Delete the refs below `pin_prefix`."""
+        unpin(self._git, source, pin_prefix)
+
+    def clear_stale_lock(self, source: str, base: str) -> bool:
+        """Remove the locks that a killed git left on a branch and on the HEADs that show it.
+
+        The journal has to say that they are ours. Returns whether the branch is free now; False
+        when a process may still hold a lock.
+        """
+        checkouts = checkouts_of(self._git, source, base)
+        common = self._git.common_dir(source)
+        # A bare repository has a HEAD, too, and git locks it with the branch that it names.
+        shows_base = self._git.call(source, "symbolic-ref", "-q", "HEAD", accept=None).text.strip() == branch_ref(base)
+        heads = {self._git.git_dir(folder) for folder in (*checkouts, *((source,) if shows_base else ()))}
+        locks = (Path(common, f"{branch_ref(base)}.lock"), *(Path(head, "HEAD.lock") for head in heads))
+        freed = [remove_stale(lock, (source, common, *checkouts)) for lock in locks]
+        return all(freed)
+
+    def interrupt(self) -> None:
+        """End what is running for this object and let it start no more; prepared moves stay prepared."""
+        self._git.commands.interrupt()
