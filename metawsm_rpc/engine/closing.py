@@ -12,6 +12,7 @@ from metawsm_rpc.engine import stopping
 from metawsm_rpc.engine.tidying import Tidied, tidy
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BaseMovedError, CloseBlockedError, HostError, MetawsmError
+from metawsm_rpc.policy.view import CloseRules
 from metawsm_rpc.ports import MergeRequest, Merging, RefMove, Rehearsed
 from metawsm_rpc.ports.store import CloseJournal, Lease
 
@@ -33,6 +34,7 @@ class Closer:
         self._world = world
         self._run = run
         self._policy = world.store.policy(run.run_id)
+        self._rules = CloseRules.of(self._policy)
         self._merging: Merging = world.machine.merging()
         self._pins = f"refs/metawsm/close/{run.run_id}"
         self._workspaces = world.store.workspaces(run.run_id)
@@ -86,9 +88,7 @@ class Closer:
         merges: list[Merge] = []
         moves: list[RefMove] = []
         for name, requests in self._by_base():
-            result = self._merging.rehearse(
-                requests, kind=self._policy["close"]["merge"], pin_prefix=self._pins if pin else None
-            )
+            result = self._merging.rehearse(requests, kind=self._rules.merge, pin_prefix=self._pins if pin else None)
             if not isinstance(result, Rehearsed):
                 blocked.extend(result)
                 continue
@@ -108,9 +108,7 @@ class Closer:
 
     def _gates(self) -> Iterable[Blocked]:
         for request in self._requests():
-            yield from self._merging.gates(
-                request, require_clean=self._policy["close"]["require_clean_git"], exempt=self._exempt()
-            )
+            yield from self._merging.gates(request, require_clean=self._rules.require_clean_git, exempt=self._exempt())
 
     def _by_base(self) -> Iterable[tuple[str, Sequence[MergeRequest]]]:
         """Group by repository and base, in a fixed order: locks are always taken in the same one."""
@@ -217,11 +215,11 @@ class Closer:
         gone = set(tidied.removed)
         for workspace in self._workspaces:
             for repo in workspace.repos:
-                if self._policy["close"]["delete_branches"] and repo.path in gone:
+                if self._rules.delete_branches and repo.path in gone:
                     worktrees.delete_branch(repo.source, repo.branch, repo.base)
         for source in sorted({move.source for move in journal.moves}):
             self._merging.unpin(source, self._pins)
-        if self._policy["close"]["push"]:
+        if self._rules.push:
             for move in journal.moves:
                 try:
                     worktrees.push(move.source, move.base)

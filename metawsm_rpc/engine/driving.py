@@ -15,6 +15,7 @@ from metawsm_rpc.domain.settle import runnable
 from metawsm_rpc.engine.steps import StepActions
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import InterruptedStepError, LostLeaseError, MetawsmError
+from metawsm_rpc.policy.view import ExecutionLimits
 from metawsm_rpc.ports import Worktrees
 from metawsm_rpc.ports.store import Lease
 
@@ -49,6 +50,7 @@ class Drive:
         self._run_id = run_id
         self._lease = lease
         self._policy: Mapping[str, Any] = world.store.policy(run_id)
+        self._max_parallel = ExecutionLimits.of(self._policy).max_parallel
         self._worktrees: Worktrees = world.machine.worktrees(self._policy)
         run = world.store.run(run_id)
         self._actions = StepActions(world, run, self._policy, self._worktrees, lease)
@@ -65,7 +67,7 @@ class Drive:
         keeper = threading.Thread(target=self._keep_lease, name=f"lease of {self._run_id}", daemon=True)
         keeper.start()
         try:
-            with ThreadPoolExecutor(self._policy["execution"]["max_parallel"], f"run {self._run_id}") as pool:
+            with ThreadPoolExecutor(self._max_parallel, f"run {self._run_id}") as pool:
                 self._loop(pool)
             self._roll_back_failed()
         finally:
@@ -94,7 +96,7 @@ class Drive:
         while not self._over.is_set():
             for task in self._ready(list(flying.values())):
                 flying[pool.submit(self._perform, task)] = task
-                if len(flying) >= self._policy["execution"]["max_parallel"]:
+                if len(flying) >= self._max_parallel:
                     break
             if not flying:
                 if not self._not_before:

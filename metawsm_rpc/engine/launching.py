@@ -13,8 +13,8 @@ from metawsm_rpc.domain.models import Agent, Run, Workspace
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import DependencyMissingError
 from metawsm_rpc.policy.expansion import expand
-from metawsm_rpc.policy.view import AgentProfile, ExecutionLimits, agent_profile
-from metawsm_rpc.ports import AgentPaths, Launch, Ticket
+from metawsm_rpc.policy.view import ExecutionLimits, TranscriptLimits, profile_of
+from metawsm_rpc.ports import Launch, Ticket
 from metawsm_rpc.ports.store import Lease
 
 
@@ -30,14 +30,14 @@ class LaunchContext:
         self.agent = agent
         self.workspace = workspace
         self.ticket = workspace.ticket
-        self.profile: AgentProfile = agent_profile(policy, agent)
-        self.paths: AgentPaths = world.machine.folders().paths(run_id, workspace.ticket, agent)
+        self.profile = profile_of(policy, agent)
+        self.paths = world.machine.folders().paths(run_id, workspace.ticket, agent)
+        self._programs = world.machine.programs(policy)
 
     def environment(self, launch: str) -> dict[str, str]:
         """Return the agent's whole environment."""
-        programs = self.world.machine.programs(self.policy)
         return {
-            **programs.environment(),
+            **self._programs.environment(),
             **self.profile.env,
             "METAWSM_ROOT": self.world.machine.root,
             "METAWSM_RUN_ID": self.run_id,
@@ -46,34 +46,39 @@ class LaunchContext:
             "METAWSM_LAUNCH": launch,
             "METAWSM_WORKSPACE": self.workspace.path,
             "METAWSM_BRIEF": self.paths.brief,
-            "METAWSM_BIN": programs.command_path(),
+            "METAWSM_BIN": self._programs.command_path(),
         }
 
-    def command(self, *, resume: bool = False) -> tuple[str, ...]:
-        """Return the agent's command line, or the one that continues its conversation."""
+    def command(self, launch: str, *, resume: bool = False, feedback: str | None = None) -> tuple[str, ...]:
+        """Return the agent's command line; with `resume` the one that continues its conversation."""
+        values = self._values(launch)
+        prompt = self.profile.prompt(values, feedback)
         template = self.profile.resume_command if resume and self.profile.resume_command else self.profile.command
-        return expand(
-            template,
-            {
-                "prompt": self._expanded_prompt(),
-                "brief": self.paths.brief,
-                "workspace": self.workspace.path,
-                "ticket": self.ticket,
-                "agent": self.agent,
-                "run": self.run_id,
-                "session_id": str(uuid5(NAMESPACE_URL, f"metawsm:{self.run_id}/{self.ticket}/{self.agent}")),
-                "drop_box": self.paths.drop_box,
-                "git_common_dirs": tuple(f"{repo.source}/.git" for repo in self.workspace.repos),
-            },
-        )
+        return expand(template, {**values, "prompt": prompt})
 
-    def _expanded_prompt(self) -> str:
-        return self.profile.prompt.replace("{brief}", self.paths.brief).replace("{ticket}", self.ticket)
+    def _values(self, launch: str) -> dict[str, str | tuple[str, ...]]:
+        directories = tuple(map(self.world.machine.worktrees(self.policy).git_directories, self.workspace.repos))
+        return {
+            "brief": self.paths.brief,
+            "brief_directory": self.paths.brief.rpartition("/")[0],
+            "workspace": self.workspace.path,
+            "ticket": self.ticket,
+            "agent": self.agent,
+            "run": self.run_id,
+            "launch": launch,
+            "root": self.world.machine.root,
+            "bin": self._programs.command_path(),
+            # The same for every launch: a program continues the session that it began with this id.
+            "session_id": str(uuid5(NAMESPACE_URL, f"metawsm:{self.run_id}/{self.ticket}/{self.agent}")),
+            "drop_box": self.paths.drop_box,
+            "git_dirs": tuple(own for own, _ in directories),
+            "git_common_dirs": tuple(dict.fromkeys(common for _, common in directories)),
+        }
 
     def check_program(self) -> None:
         """Raise `DependencyMissingError` when the agent's program is not on its PATH."""
-        program = self.command()[0]
-        if self.world.machine.programs(self.policy).find(program, self.environment("")) is None:
+        program = self.command("")[0]
+        if self._programs.find(program, self.environment("")) is None:
             raise DependencyMissingError(
                 f"The program {program!r} of agent {self.agent} is not on PATH; install it, "
                 "or give the agent another command in .metawsm/policy.json.",
@@ -126,12 +131,14 @@ class Launcher:
                 agent=agent.name,
                 launch=launch,
                 session=agent.session,
-                argv=context.command(resume=agent.status != "pending"),
+                argv=context.command(
+                    launch, resume=agent.status != "pending", feedback=feedback[-1] if agent.due == "iterate" else None
+                ),
                 cwd=context.working_directory(),
                 environment=context.environment(launch),
                 directory=folders.launch_directory(context.paths, launch),
                 transcript=agent.transcript,
-                transcript_max_bytes=self._policy["transcripts"]["max_bytes"],
+                transcript_max_bytes=TranscriptLimits.of(self._policy).max_bytes,
             )
         )
         self._note(agent, launch, pid)

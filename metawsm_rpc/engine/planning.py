@@ -32,7 +32,7 @@ from metawsm_rpc.errors import (
     MetawsmError,
     RepoNotFoundError,
 )
-from metawsm_rpc.policy.view import agent_profile, selectable_agents
+from metawsm_rpc.policy.view import ExecutionLimits, TmuxOptions, WorkspaceOptions, agent_names, profile_of
 from metawsm_rpc.ports import Source, Worktrees
 
 
@@ -50,9 +50,10 @@ class RunRequest(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A plan and what stands in its way, worst first."""
+    """A plan, the policy to store with it, and what stands in its way."""
 
     plan: Plan
+    policy: Mapping[str, Any]
     problems: tuple[MetawsmError, ...]
 
 
@@ -67,6 +68,7 @@ class Planner:
     def __init__(self, world: World, policy: Mapping[str, Any]) -> None:
         self._world = world
         self._policy = policy
+        self._workspace = WorkspaceOptions.of(policy)
         self._worktrees: Worktrees = world.machine.worktrees(policy)
         self._folders = world.machine.folders()
         self._problems: list[MetawsmError] = []
@@ -81,7 +83,7 @@ class Planner:
         run_id = names.check_run_id(request.run_id) if request.run_id else names.run_id(self._world.random_bytes(8))
         tickets = self._tickets(request)
         agents = self._agents(request)
-        strategy: Strategy = request.strategy or self._policy["workspace"]["default_strategy"]
+        strategy: Strategy = request.strategy or self._workspace.default_strategy
         self._check_strategy(request, strategy, tickets)
         # Before anything else is looked at: without tmux there is nothing to plan for.
         self._world.machine.terminals(self._policy).panes()
@@ -94,25 +96,22 @@ class Planner:
                 agents=agents,
                 workspaces=workspaces,
                 launches=self._launches(run_id, agents, laid_out),
-                setup=tuple(
-                    PlannedSetup(command["run"], command["on_failure"])
-                    for command in self._policy["workspace"]["setup"]
-                ),
-                copy=tuple(self._policy["workspace"]["copy"]),
+                setup=tuple(PlannedSetup(command.run, command.on_failure) for command in self._workspace.setup),
+                copy=self._workspace.copy,
                 strategy=strategy,
                 source=request.source,
-                base_branch=request.base_branch or self._policy["workspace"]["base_branch"],
+                base_branch=request.base_branch or self._workspace.base_branch,
                 dry_run=request.dry_run,
-                attempts=1 + self._policy["execution"]["step_retries"],
+                attempts=1 + ExecutionLimits.of(self._policy).step_retries,
                 at=timestamp(now),
             )
         )
-        return Planned(plan, tuple(self._problems))
+        return Planned(plan, self._policy, tuple(self._problems))
 
     def _launches(
         self, run_id: str, agents: tuple[PlannedAgent, ...], workspaces: tuple[Workspace, ...]
     ) -> dict[tuple[str, str], LaunchPaths]:
-        pattern = self._policy["tmux"]["session_pattern"]
+        pattern = TmuxOptions.of(self._policy).session_pattern
         wanted = {
             (workspace.ticket, agent.name): names.session_name(
                 pattern, agent=agent.name, workspace=workspace.name, ticket=workspace.ticket, run=run_id
@@ -128,7 +127,7 @@ class Planner:
                 self._check_program(context)
                 session = sessions[f"{workspace.ticket}/{agent.name}"]
                 launches[workspace.ticket, agent.name] = LaunchPaths(
-                    command=context.command(),
+                    command=context.command("<launch>"),
                     session=session,
                     transcript=context.paths.transcript,
                     attach=self._world.machine.terminals(self._policy).attach_command(session),
@@ -152,18 +151,30 @@ class Planner:
         return tuple(tickets.find(ticket).ticket for ticket in wanted)
 
     def _agents(self, request: RunRequest) -> tuple[PlannedAgent, ...]:
-        known = selectable_agents(self._policy)
-        wanted = request.agents if request.agents is not None else tuple(a["name"] for a in self._policy["agents"])
+        profiles = [profile["name"] for profile in self._policy["agent_profiles"]]
+        wanted = request.agents if request.agents is not None else agent_names(self._policy)
         if not wanted:
             raise InvalidParamsError(
-                f"The policy names no agents; pass one ({', '.join(known)}) or add it to agents in "
-                ".metawsm/policy.json.",
+                "The policy names no agents; name one, or one of the profiles "
+                f"({', '.join(profiles)}), or add agents to .metawsm/policy.json.",
                 hint="`metawsm policy init` writes a policy to start from.",
             )
         for name in wanted:
-            if name not in known:
-                raise AgentNotFoundError(f"There is no agent {name!r}; there are: {', '.join(known)}.")
-        return tuple(PlannedAgent(name, agent_profile(self._policy, name).name) for name in dict.fromkeys(wanted))
+            if name not in agent_names(self._policy):
+                self._add_agent(names.check_agent(name), profiles)
+        return tuple(PlannedAgent(name, profile_of(self._policy, name).profile) for name in dict.fromkeys(wanted))
+
+    def _add_agent(self, name: str, profiles: list[str]) -> None:
+        """Let a profile's name stand for an agent of that profile, unless it needs a command of the agent's."""
+        found = next((profile for profile in self._policy["agent_profiles"] if profile["name"] == name), None)
+        if found is None or not found["command"]:
+            known = ", ".join(agent_names(self._policy)) or "none"
+            raise AgentNotFoundError(
+                f"There is no agent {name!r}; the policy has: {known}.",
+                hint=f"The name of a profile with a command will also do: {', '.join(profiles)}.",
+            )
+        added: dict[str, Any] = {"name": name, "profile": name, "command": None, "env": {}}
+        self._policy = {**self._policy, "agents": [*self._policy["agents"], added]}
 
     def _check_strategy(self, request: RunRequest, strategy: str, tickets: tuple[str, ...]) -> None:
         if strategy == "create" and request.source:
@@ -187,8 +198,8 @@ class Planner:
         for ticket, name in names.workspace_names(tickets, run_id).items():
             workspace = PlannedWorkspace(
                 name=name,
-                path=self._folders.workspace_path(self._policy["workspace"]["directory"], name, now),
-                branch=f"{self._policy['workspace']['branch_prefix']}/{name}",
+                path=self._folders.workspace_path(self._workspace.directory, name, now),
+                branch=f"{self._workspace.branch_prefix}/{name}",
                 repos=repos,
                 exists=False,
             )
@@ -226,7 +237,7 @@ class Planner:
     def _based(self, source: Source, asked: str | None) -> PlannedRepo:
         if not source.has_commits:
             raise InvalidParamsError(f"The repository {source.name} has no commits yet; make a first commit in it.")
-        wanted = asked or self._policy["workspace"]["base_branch"]
+        wanted = asked or self._workspace.base_branch
         if wanted in source.branches:
             base, note = wanted, None
         elif asked is None and source.default_branch in source.branches:
@@ -236,7 +247,7 @@ class Planner:
                 f"The repository {source.name} has no branch {wanted!r} to start from; "
                 f"it has: {', '.join(source.branches[:10]) or 'none'}."
             )
-        if self._policy["workspace"]["fetch"]:
+        if self._workspace.fetch:
             note = f"{note}; fetched first" if note else "fetched first"
         return PlannedRepo(source.name, source.path, base, self._commit(source.path, f"refs/heads/{base}"), note)
 
@@ -299,7 +310,7 @@ class Planner:
 
     def _reused(self, request: RunRequest) -> PlannedWorkspace:
         stored = self._stored(request)
-        base = stored.get("base_branch") or self._policy["workspace"]["base_branch"]
+        base = stored.get("base_branch") or self._workspace.base_branch
         repos = tuple(
             PlannedRepo(
                 repo["name"],

@@ -13,6 +13,7 @@ from metawsm_rpc.domain.settle import taken_out
 from metawsm_rpc.engine import stopping
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AgentNotFoundError, IllegalTransitionError, InvalidParamsError
+from metawsm_rpc.policy.view import ExecutionLimits
 from metawsm_rpc.ports.store import Lease, Transaction
 
 
@@ -35,7 +36,7 @@ def resume(world: World, run_id: str, lease: Lease) -> None:
 
     Raises `IllegalTransitionError` for a run that is completed, closing or closed.
     """
-    more = 1 + world.store.policy(run_id)["execution"]["step_retries"]
+    more = 1 + ExecutionLimits.of(world.store.policy(run_id)).step_retries
     with world.store.transaction(lease) as transaction:
         transaction.move_run(run_id, "resume")
         steps = world.store.steps(run_id)
@@ -97,7 +98,7 @@ def iterate(
 
 def retry_step(world: World, run_id: str, lease: Lease, index: int) -> None:
     """Let a failed step be tried again. Raises `StepNotFoundError`, `IllegalTransitionError`."""
-    more = 1 + world.store.policy(run_id)["execution"]["step_retries"]
+    more = 1 + ExecutionLimits.of(world.store.policy(run_id)).step_retries
     with world.store.transaction(lease) as transaction:
         step = transaction.step(run_id, index)
         if step.status != "failed":

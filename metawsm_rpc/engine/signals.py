@@ -128,6 +128,12 @@ def from_text(text: str) -> Signal:
         signal = Signal(**{**values, "choices": tuple(values.get("choices") or ())})
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidParamsError(f"What lies in the drop box is no signal: {error}.") from error
-    if signal.type not in get_args(SignalType):
-        raise InvalidParamsError(f"There is no signal {signal.type!r}; there are {', '.join(get_args(SignalType))}.")
-    return signal
+    return signal._replace(type=check_type(signal.type))
+
+
+def check_type(name: str) -> SignalType:
+    """Return the type of a signal. Raises `InvalidParamsError` for a name that is none."""
+    if name not in get_args(SignalType):
+        raise InvalidParamsError(f"There is no signal {name!r}; there are: {', '.join(get_args(SignalType))}.")
+    found: SignalType = name  # type: ignore[assignment] # checked above
+    return found

@@ -7,6 +7,7 @@ from metawsm_rpc.domain.models import Repo, Run, Step, Workspace
 from metawsm_rpc.engine.launching import Launcher
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import HostError, StepFailedError
+from metawsm_rpc.policy.view import WorkspaceOptions
 from metawsm_rpc.ports import SetupCommand, Ticket, Worktrees, WorktreeSpec
 from metawsm_rpc.ports.store import Lease
 
@@ -18,6 +19,7 @@ class StepActions:
         self._world = world
         self._run = run
         self._policy = policy
+        self._options = WorkspaceOptions.of(policy)
         self._worktrees = worktrees
         self._lease = lease
         self._tickets: dict[str, Ticket] = {}
@@ -68,7 +70,7 @@ class StepActions:
 
     def _create_workspace(self, step: Step, workspace: Workspace) -> None:
         (repo,) = (repo for repo in workspace.repos if repo.name == step.repo)
-        if self._run.strategy == "create" and self._policy["workspace"]["fetch"] and repo.head is None:
+        if self._run.strategy == "create" and self._options.fetch and repo.head is None:
             self._worktrees.fetch(repo.source, repo.base)
             repo = repo._replace(base_commit=self._worktrees.commit_of(repo.source, f"refs/heads/{repo.base}"))
         self._ensure_worktree(workspace.ticket, repo)
@@ -97,7 +99,7 @@ class StepActions:
         # A sibling's failure may have rolled back what had been created.
         self._ensure_worktrees(workspace)
         for repo in workspace.repos:
-            copied = self._worktrees.copy_files(repo.source, repo.path, self._policy["workspace"]["copy"])
+            copied = self._worktrees.copy_files(repo.source, repo.path, self._options.copy)
             if copied:
                 self._keep(workspace.ticket, repo._replace(copied=tuple(sorted({*repo.copied, *copied}))))
         if self._run.strategy != "reuse":
@@ -106,16 +108,14 @@ class StepActions:
     def _set_up(self, step: Step, workspace: Workspace) -> None:
         (repo,) = (repo for repo in workspace.repos if repo.name == step.repo)
         command = (step.command or ())[-1]
-        (setup,) = [c for c in self._policy["workspace"]["setup"] if c["run"] == command][:1]
+        setup = next(setup for setup in self._options.setup if setup.run == command)
         environment = {
             **self._world.machine.programs(self._policy).environment(),
             "METAWSM_RUN_ID": self._run.run_id,
             "METAWSM_TICKET": step.ticket,
             "METAWSM_WORKSPACE": workspace.path,
         }
-        self._worktrees.set_up(
-            repo.path, SetupCommand(command, setup["timeout_seconds"], setup["on_failure"]), environment
-        )
+        self._worktrees.set_up(repo.path, SetupCommand(*setup), environment)
 
     def _start_agent(self, step: Step, workspace: Workspace) -> None:
         self._launch(workspace, step.agent or "")

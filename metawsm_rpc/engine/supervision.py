@@ -13,7 +13,7 @@ from metawsm_rpc.domain.models import LIVE, Agent, Health
 from metawsm_rpc.engine import signals
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import HostError, MetawsmError
-from metawsm_rpc.policy.view import HealthThresholds, agent_profile
+from metawsm_rpc.policy.view import ExecutionLimits, HealthThresholds, TmuxOptions, profile_of
 from metawsm_rpc.ports import Exit, Pane
 from metawsm_rpc.ports.store import Transaction
 
@@ -85,7 +85,7 @@ class Supervisor:
         seen = []
         for agent in agents:
             policy = self.policy(agent.run_id)
-            socket = policy["tmux"]["socket"]
+            socket = TmuxOptions.of(policy).socket
             if socket not in panes:
                 panes[socket] = self._panes(policy)
             by_launch = panes[socket]
@@ -169,7 +169,7 @@ class Supervisor:
         if signal := _signal_of(record.code):
             self._died(transaction, agent, f"signal {signal} killed it", **at)
             return
-        completes = agent_profile(self.policy(agent.run_id), agent.name).completes_on == "exit"
+        completes = profile_of(self.policy(agent.run_id), agent.name).completes_on == "exit"
         facts = {"exit_completes"} if completes and record.code == 0 else set()
         why = f"it exited with {record.code}"
         if record.code == 0 and not completes:
@@ -199,7 +199,7 @@ class Supervisor:
             )
 
     def _interrupt_steps(self, transaction: Transaction, run_id: str) -> None:
-        resume = self.policy(run_id)["execution"]["on_interrupt"] == "resume"
+        resume = ExecutionLimits.of(self.policy(run_id)).on_interrupt == "resume"
         for step in self._world.store.steps(run_id):
             if step.status == "running":
                 limit = None if resume else step.attempts - 1

@@ -103,6 +103,9 @@ class SetupCommand(NamedTuple):
 class Worktrees(Protocol):
     """git repositories and their worktrees on one machine."""
 
+    def version(self) -> str:
+        """Return git's version. Raises `DependencyMissingError` when it is absent or too old."""
+
     def sources(self) -> tuple[Source, ...]:
         """Return every repository that has a name at this root, in the order of precedence."""
 
@@ -125,6 +128,12 @@ class Worktrees(Protocol):
         checked out as it stands: a commit is never lost. The source's initialised submodules are
         initialised, its sparse patterns kept. Raises `HostError` when the folder holds something
         else or the branch is checked out somewhere else.
+        """
+
+    def git_directories(self, repo: Repo) -> tuple[str, str]:
+        """Return the worktree's own git directory and its repository's common one.
+
+        For a worktree that is not there yet, where they are expected to be.
         """
 
     def roll_back(self, path: str, source: str, branch: str, start: str) -> Removal:
@@ -364,6 +373,9 @@ class Ended(NamedTuple):
 
 class Terminals(Protocol):
     """Agents in tmux sessions on a private server."""
+
+    def version(self) -> str:
+        """Return tmux's version. Raises `DependencyMissingError` when it is absent or too old."""
 
     def start(self, launch: Launch) -> int:
         """Start the agent's session and return the pid in its pane.

@@ -1,0 +1,93 @@
+"""Verbs that bring work home."""
+
+from argparse import ArgumentParser, Namespace
+
+from metawsm_rpc.cli import output
+from metawsm_rpc.cli.arguments import add_run, selector
+from metawsm_rpc.cli.opening import service
+from metawsm_rpc.cli.verbs import Verb
+from metawsm_rpc.domain.models import Blocked
+from metawsm_rpc.errors import CloseBlockedError
+
+
+def _close_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be merged and what blocks; change nothing"
+    )
+
+
+def _close(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        try:
+            closed = verbs.close(**selector(parsed), dry_run=parsed.dry_run)
+        except CloseBlockedError as error:
+            if not parsed.json:
+                _show_blocked(error.details)
+            raise
+    if parsed.json:
+        output.print_json(closed)
+    else:
+        would = "would be " if parsed.dry_run else ""
+        output.table(
+            ("repository", "ticket", "into", "from", "to", "how"),
+            [(m.repo, m.ticket, m.base, m.from_[:10], m.to[:10], m.kind) for m in closed.merges],
+            empty="There is nothing to merge.",
+        )
+        _show_blocked(closed.blocked)
+        if not closed.blocked:
+            output.line(f"Run {closed.run.run_id} {would}closed.", colour="green")
+    return CloseBlockedError.exit_status if closed.blocked else 0
+
+
+def _show_blocked(blocked: tuple[Blocked, ...]) -> None:
+    for one in blocked:
+        output.line(f"✗ {one.ticket}, {one.repo}: {one.message} ({one.reason})", colour="red")
+        for file in one.files:
+            output.line(f"    {file}")
+
+
+def _sync_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--strategy", choices=("merge", "rebase"), default="merge", help="how (default: merge)")
+
+
+def _sync(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        synced = verbs.sync(**selector(parsed), strategy=parsed.strategy)
+    if parsed.json:
+        output.print_json(synced)
+    else:
+        output.table(
+            ("repository", "ticket", "result", "files"),
+            [(one.name, one.ticket, one.result, ", ".join(one.files)) for one in synced.repos],
+            empty="There is nothing to bring up to date.",
+        )
+    return 0
+
+
+def _cleanup_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--keep-workspaces", action="store_true", help="end what still runs, but leave the worktrees")
+
+
+def _cleanup(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        cleaned = verbs.cleanup(**selector(parsed), keep_workspaces=parsed.keep_workspaces)
+    if parsed.json:
+        output.print_json(cleaned)
+        return 0
+    for path in cleaned.removed:
+        output.line(f"removed {path}")
+    for kept in cleaned.kept:
+        output.line(f"kept {kept.path}: {kept.reason}", colour="yellow")
+    for snapshot in cleaned.snapshots:
+        output.line(f"{snapshot.repo}: what was not committed is kept as {snapshot.ref} ({snapshot.commit[:10]})")
+    return 0
+
+
+VERBS = {
+    "close": Verb(_close_arguments, _close),
+    "sync": Verb(_sync_arguments, _sync),
+    "cleanup": Verb(_cleanup_arguments, _cleanup),
+}

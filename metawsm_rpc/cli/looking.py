@@ -1,0 +1,228 @@
+"""Verbs that look and change nothing."""
+
+import os
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+
+from metawsm_rpc.cli import output
+from metawsm_rpc.cli.arguments import add_agent, add_run, selector
+from metawsm_rpc.cli.opening import service
+from metawsm_rpc.cli.verbs import Verb
+from metawsm_rpc.domain.models import Agent
+from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.service import Service
+
+_FOLLOW_SECONDS = 0.1
+_PART_BYTES = 65536
+
+
+# --- status and runs ---
+
+
+def _status(parsed: Namespace) -> int:
+    chosen = selector(parsed)
+    if not any(chosen.values()):
+        return _runs(Namespace(**vars(parsed), status=None, limit=None, offset=0))
+    with service(parsed) as verbs:
+        detail = verbs.status(**chosen)
+    if parsed.json:
+        output.print_json(detail)
+    else:
+        from metawsm_rpc.cli.showing import show_run
+
+        show_run(detail)
+    return 0
+
+
+def _runs_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--ticket", metavar="T", action="append", help="only runs of this ticket; repeat it for more")
+    parser.add_argument("--status", metavar="S", action="append", help="only runs with this status; repeat it for more")
+    parser.add_argument("--limit", metavar="N", type=int, help="at most so many")
+    parser.add_argument("--offset", metavar="N", type=int, default=0, help="leave out the newest N")
+
+
+def _runs(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        listed = verbs.runs(
+            tickets=parsed.ticket or (), statuses=parsed.status or (), limit=parsed.limit, offset=parsed.offset
+        )
+    if parsed.json:
+        output.print_json(listed)
+    else:
+        from metawsm_rpc.cli.showing import show_runs
+
+        show_runs(listed.runs, listed.total)
+    return 0
+
+
+# --- one agent ---
+
+
+def _agent_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    add_agent(parser, required=False)
+
+
+def _chosen_agent(verbs: Service, parsed: Namespace) -> tuple[str, Agent]:
+    """Return the run and the agent that was named, or the only one."""
+    chosen = selector(parsed)
+    run = verbs.select(chosen["run_id"], chosen["ticket"])
+    agents = [
+        agent
+        for agent in verbs.world.store.agents(run.run_id)
+        if parsed.agent in (None, agent.name) and parsed.ticket in (None, agent.ticket)
+    ]
+    if parsed.agent is None and len(agents) != 1:
+        listed = ", ".join(f"{agent.name} on {agent.ticket}" for agent in agents)
+        raise InvalidParamsError(f"Say which agent of run {run.run_id} (--agent, --ticket): {listed}.")
+    return run.run_id, verbs.agent(run, parsed.agent or agents[0].name, parsed.ticket)
+
+
+def _attach(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        run_id, agent = _chosen_agent(verbs, parsed)
+        attachment = verbs.attach(run_id, agent=agent.name, ticket=agent.ticket)
+    if parsed.json:
+        output.print_json(attachment)
+        return 0
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidParamsError(
+            "An agent's terminal opens in a terminal; here is none.", hint=f"Run: {' '.join(attachment.argv)}"
+        )
+    os.execvp(attachment.argv[0], attachment.argv)  # noqa: RET503, S606 - our own argv takes this process over
+
+
+def _logs_arguments(parser: ArgumentParser) -> None:
+    _agent_arguments(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as more comes, until the agent has ended")
+    parser.add_argument("--raw", action="store_true", help="with the escape sequences of the agent's terminal")
+    parser.add_argument("--offset", type=int, metavar="BYTES", help="where to begin; negative: from the end")
+    parser.add_argument("--limit", type=int, metavar="BYTES", help="how much at most")
+
+
+def _logs(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        run_id, agent = _chosen_agent(verbs, parsed)
+        if parsed.json:
+            part = verbs.transcript(
+                run_id,
+                agent=agent.name,
+                ticket=agent.ticket,
+                offset=parsed.offset or 0,
+                limit=_PART_BYTES if parsed.limit is None else parsed.limit,
+                raw=parsed.raw,
+            )
+            output.print_json(part)
+            return 0
+        _print_transcript(verbs, parsed, agent)
+    return 0
+
+
+def _print_transcript(verbs: Service, parsed: Namespace, agent: Agent) -> None:
+    offset, left = parsed.offset or 0, parsed.limit
+    key = {"agent": agent.name, "ticket": agent.ticket}
+    while True:
+        limit = _PART_BYTES if left is None else min(_PART_BYTES, left)
+        part = verbs.transcript(agent.run_id, **key, offset=offset, limit=limit, raw=parsed.raw)
+        sys.stdout.write(part.text)
+        sys.stdout.flush()
+        offset = part.next_offset
+        if left is not None:
+            left -= limit
+            if left <= 0:
+                return
+        if offset >= part.size or not part.text:
+            if not parsed.follow or _has_ended(verbs, agent):
+                return
+            time.sleep(_FOLLOW_SECONDS)
+
+
+def _has_ended(verbs: Service, agent: Agent) -> bool:
+    verbs.sweep(agent.run_id)
+    run = verbs.world.store.run(agent.run_id)
+    now = verbs.agent(run, agent.name, agent.ticket)
+    return now.status in ("dead", "failed", "stopped") or (now.status == "completed" and now.exit_code is not None)
+
+
+def _explain(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        run_id, agent = _chosen_agent(verbs, parsed)
+        explained = verbs.explain(run_id, agent=agent.name, ticket=agent.ticket)
+    if parsed.json:
+        output.print_json(explained)
+        return 0
+    if explained.health is None:
+        output.line(f"{agent.name} on {agent.ticket} is {agent.status}, so nothing is expected of it.")
+        return 0
+    health = explained.health
+    output.line(
+        f"{agent.name} on {agent.ticket} is {health.state}: {health.reason} ({health.source}, since {health.since})"
+    )
+    output.table(
+        ("evidence", "observed", "at", "says"),
+        [(item.source, item.observed, item.at, item.says or "nothing") for item in explained.evidence],
+        empty="Nothing was looked at.",
+    )
+    return 0
+
+
+# --- diff and history ---
+
+
+def _diff_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--repo", metavar="NAME", help="only this repository")
+    parser.add_argument("--patch", "-p", action="store_true", help="with the changes themselves")
+
+
+def _diff(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        found = verbs.diff(**selector(parsed), repo=parsed.repo, patch=parsed.patch)
+    if parsed.json:
+        output.print_json(found)
+        return 0
+    for repo in found.repos:
+        output.heading(f"{repo.ticket}: {repo.name} against {repo.base}")
+        if parsed.patch:
+            sys.stdout.write(repo.patch or "")
+            continue
+        output.table(
+            ("file", "status", "+", "-"),
+            [(file.path, file.status, file.additions, file.deletions) for file in repo.files],
+            empty=f"{repo.name}: no changes.",
+        )
+    return 0
+
+
+def _history_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--since", type=int, default=0, metavar="SEQ", help="only events after this number")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
+
+
+def _history(parsed: Namespace) -> int:
+    chosen = selector(parsed)
+    with service(parsed) as verbs:
+        run_id = verbs.select(**chosen).run_id if any(chosen.values()) else None
+        listed = verbs.events(since=parsed.since, limit=parsed.limit, run_id=run_id)
+    if parsed.json:
+        output.print_json(listed)
+        return 0
+    output.table(
+        ("seq", "at", "run", "what", "event", "from", "to", "message"),
+        [(e.seq, e.at, e.run_id, f"{e.entity} {e.entity_id}", e.type, e.from_, e.to, e.message) for e in listed.events],
+        empty="Nothing has happened yet.",
+    )
+    return 0
+
+
+VERBS = {
+    "status": Verb(add_run, _status),
+    "runs": Verb(_runs_arguments, _runs),
+    "attach": Verb(_agent_arguments, _attach),
+    "logs": Verb(_logs_arguments, _logs),
+    "explain": Verb(_agent_arguments, _explain),
+    "diff": Verb(_diff_arguments, _diff),
+    "history": Verb(_history_arguments, _history),
+}

@@ -1,0 +1,118 @@
+"""What is printed: JSON for programs, tables and colours for people, plain columns for pipes.
+
+Results go to standard output; everything else, errors and progress, to standard error.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from metawsm_rpc.domain.wire import wire
+from metawsm_rpc.errors import MetawsmError
+
+COLOURS = {
+    "completed": "green",
+    "closed": "green",
+    "done": "green",
+    "healthy": "green",
+    "running": "cyan",
+    "closing": "cyan",
+    "idle": "blue",
+    "waiting": "yellow",
+    "awaiting_guidance": "yellow",
+    "stalled": "yellow",
+    "paused": "yellow",
+    "stopping": "yellow",
+    "failed": "red",
+    "dead": "red",
+    "unknown": "magenta",
+    "skipped": "dim",
+    "stopped": "dim",
+    "pending": "dim",
+}
+"""How a state is shown; the words say the same without colours."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def print_json(answer: Any) -> None:
+    """Print one JSON document: the wire shape of an answer."""
+    sys.stdout.write(json.dumps(wire(answer), ensure_ascii=False) + "\n")
+
+
+def fail(error: MetawsmError, *, as_json: bool) -> int:
+    """Tell of an error and return its exit status."""
+    if as_json:
+        print_json({"error": {"code": error.code, "message": error.message, "data": error.data()}})
+    say(f"metawsm: {error.message}", colour="red")
+    if error.hint:
+        say(f"  {error.hint}")
+    return error.exit_status
+
+
+def say(text: str, *, colour: str | None = None) -> None:
+    """Tell a person something on standard error, with nothing in it that could steer a terminal."""
+    _write(sys.stderr, clean(text), colour)
+
+
+def line(text: str, *, colour: str | None = None) -> None:
+    """Print a line of a result."""
+    _write(sys.stdout, clean(text), colour)
+
+
+def clean(text: str) -> str:
+    """Return text without control characters: names and messages may come from agents."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _write(stream: TextIO, text: str, colour: str | None) -> None:
+    if colour and is_terminal(stream):
+        from rich.console import Console
+
+        Console(file=stream, highlight=False, soft_wrap=True).print(text, style=colour, markup=False)
+    else:
+        stream.write(text + "\n")
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a person looks at this stream."""
+    return stream.isatty()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print rows: a table with coloured states for people, aligned plain columns for pipes."""
+    cells = [[clean("" if cell is None else str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    if not cells:
+        say(empty)
+    elif is_terminal(sys.stdout):
+        _rich_table(columns, cells)
+    else:
+        widths = [max(len(column), *(len(row[n]) for row in cells)) for n, column in enumerate(columns)]
+        for row in ([column.upper() for column in columns], *cells):
+            sys.stdout.write(
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+            )
+
+
+def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell, COLOURS.get(cell, "")) for cell in row))
+    Console().print(shown)
+
+
+def heading(text: str) -> None:
+    """Print a heading over what follows."""
+    if is_terminal(sys.stdout):
+        line(f"\n{text}", colour="bold")
+    else:
+        sys.stdout.write(f"\n{clean(text)}\n")

@@ -1,0 +1,165 @@
+"""The composition root: the one place where adapters are chosen and put together."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import InvalidParamsError, NotTrustedError, StoreError
+from metawsm_rpc.policy.root_policy import RootPolicy
+from metawsm_rpc.policy.view import ExecutionLimits, TicketOptions, TmuxOptions
+from metawsm_rpc.service import Service
+
+if TYPE_CHECKING:
+    from metawsm_rpc.hosts.wsm_registry import WsmRegistry
+    from metawsm_rpc.ports import Folders, Merging, Programs, Registry, Terminals, Tickets, Worktrees
+
+STATE = ".metawsm"
+
+
+class LocalMachine:
+    """This machine; implements `metawsm_rpc.ports.Machine`. Adapters are imported when first asked for."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        self.root = str(root)
+        self._root = root
+        self._environ = environ
+        self._terminals: dict[str, Terminals] = {}
+        self._programs: dict[str, Programs] = {}
+
+    def worktrees(self, policy: Mapping[str, Any]) -> "Worktrees":
+        """Return git for the repositories of this policy."""
+        from metawsm_rpc.hosts.commands import Commands
+        from metawsm_rpc.hosts.worktrees import GitWorktrees
+
+        return GitWorktrees(
+            self.root,
+            configured=policy.get("repositories", {}),
+            registered=self._registry().repositories(),
+            commands=Commands(ExecutionLimits.of(policy).step_timeout_seconds),
+        )
+
+    def merging(self) -> "Merging":
+        """Return merging in two phases."""
+        from metawsm_rpc.hosts.commands import Commands
+        from metawsm_rpc.hosts.merging import GitMerging
+
+        return GitMerging(Commands())
+
+    def registry(self) -> "Registry":
+        """Return wsm's files."""
+        return self._registry()
+
+    def _registry(self) -> "WsmRegistry":
+        from metawsm_rpc.hosts.commands import Commands
+        from metawsm_rpc.hosts.git import Git
+        from metawsm_rpc.hosts.wsm_registry import WsmRegistry, config_home
+
+        return WsmRegistry(config_home(self._environ), Git(Commands()), time.time)
+
+    def tickets(self, policy: Mapping[str, Any]) -> "Tickets":
+        """Return the tickets of this policy's directory."""
+        from metawsm_rpc.hosts.docmgr_config import ticket_root
+        from metawsm_rpc.hosts.tickets import FileTickets
+
+        return FileTickets(ticket_root(self._root, TicketOptions.of(policy).directory, self._environ), time.time)
+
+    def terminals(self, policy: Mapping[str, Any]) -> "Terminals":
+        """Return the tmux server of this policy's socket."""
+        from metawsm_rpc.hosts.tmux import TmuxTerminals
+
+        socket = TmuxOptions.of(policy).socket
+        if socket not in self._terminals:
+            self._terminals[socket] = TmuxTerminals(self.root, socket)
+        return self._terminals[socket]
+
+    def programs(self, policy: Mapping[str, Any]) -> "Programs":
+        """Return what is installed, in the environment that this policy asks for."""
+        from metawsm_rpc.hosts.environment import LocalPrograms
+
+        shell_env = ExecutionLimits.of(policy).shell_env
+        if shell_env not in self._programs:
+            self._programs[shell_env] = LocalPrograms(shell_env)
+        return self._programs[shell_env]
+
+    def folders(self) -> "Folders":
+        """Return the files below `.metawsm`."""
+        from metawsm_rpc.hosts.folders import LocalFolders
+
+        return LocalFolders(self._root / STATE)
+
+
+def find_root(start: Path) -> Path:
+    """Return the root that a folder belongs to.
+
+    The nearest folder upwards that holds `.metawsm`, else the nearest git checkout, else `start`.
+    """
+    start = start.resolve()
+    for marker in (STATE, ".git"):
+        for folder in (start, *start.parents):
+            if (folder / marker).exists():
+                return folder
+    return start
+
+
+def resolve_root(given: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the root: the one given, else METAWSM_ROOT (set for agents), else found from the current folder.
+
+    Raises `InvalidParamsError` when the given one is no folder.
+    """
+    named = given or environ.get("METAWSM_ROOT")
+    if not named:
+        return find_root(Path.cwd())
+    root = Path(named).expanduser()
+    if not root.is_dir():
+        raise InvalidParamsError(f"The root {named} is not a folder; name one that exists.")
+    return root.resolve()
+
+
+def open_service(
+    root: Path, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+) -> Service:
+    """Return the verbs on a root; nothing is made there until one of them needs it."""
+    state = root / STATE
+
+    machine = LocalMachine(root, environ)
+
+    def make_state() -> None:
+        _check_owner(state)
+        _make_state(state)
+
+    def open_world() -> World:
+        from metawsm_rpc.store.store import SqliteStore
+
+        make_state()
+        return World(SqliteStore(state, time.time), machine, time.time, os.urandom)
+
+    return Service(
+        open_world,
+        has_state=(state / "metawsm.db").exists,
+        make_state=make_state,
+        machine=machine,
+        policy=RootPolicy(root, environ, overrides),
+    )
+
+
+def _check_owner(state: Path) -> None:
+    """Refuse a `.metawsm` that somebody else has prepared: its policy and database would be theirs."""
+    try:
+        owner = state.stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner != os.getuid():
+        raise NotTrustedError(f"{state} belongs to another user, so it is not used; work in a folder of your own.")
+
+
+def _make_state(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, exist_ok=True)
+        ignore = state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# Everything here is metawsm's own, but for the policy.\n*\n!policy.json\n")
+    except OSError as error:
+        raise StoreError(f"The folder {state} cannot be made: {error.strerror}.") from error

@@ -1,0 +1,51 @@
+"""What `doctor` looks at: is everything here that runs will need?"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from metawsm_rpc.domain.models import Problem
+from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.policy.view import agent_names, profile_of
+from metawsm_rpc.ports import Machine
+
+
+class Check(NamedTuple):
+    """One thing that was looked at; `hint` says what to do when it is not `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str | None
+
+
+def diagnose(machine: Machine, policy: Mapping[str, Any] | None, problems: Sequence[Problem]) -> tuple[Check, ...]:
+    """Check the policy, and with it git, tmux, repositories, tickets and the agents' programs."""
+    if policy is None:
+        first = problems[0]
+        return (Check("policy", ok=False, detail=first.message, hint=first.hint),)
+    return (Check("policy", ok=True, detail="can be used", hint=None), *_checks(machine, policy))
+
+
+def _checks(machine: Machine, policy: Mapping[str, Any]) -> Iterator[Check]:
+    worktrees = machine.worktrees(policy)
+    yield _tried("git", worktrees.version)
+    yield _tried("tmux", machine.terminals(policy).version)
+    yield _tried("repositories", lambda: ", ".join(source.name for source in worktrees.sources()) or "none")
+    for name in policy["repositories"]:
+        if error := worktrees.problem(name):
+            yield Check(f"repository {name}", ok=False, detail=error.message, hint=error.hint)
+    yield _tried("tickets", lambda: f"{len(machine.tickets(policy).all())} in {machine.tickets(policy).directory}")
+    programs = machine.programs(policy)
+    environment = programs.environment()
+    for agent in agent_names(policy):
+        program = profile_of(policy, agent).command[0]
+        path = programs.find(program, environment)
+        hint = None if path else f"Install {program}, or give {agent} another command in the policy."
+        yield Check(f"agent {agent}", ok=path is not None, detail=path or f"{program} is not on PATH", hint=hint)
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, detail=look(), hint=None)
+    except MetawsmError as error:
+        return Check(name, ok=False, detail=error.message, hint=error.hint)

@@ -1,0 +1,55 @@
+"""Between a person and an agent: its terminal, its transcript, its questions."""
+
+from metawsm_rpc.domain.models import Agent, Guidance
+from metawsm_rpc.domain.plain_text import plain_text, whole_length
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import IllegalTransitionError
+
+
+def attachment(world: World, agent: Agent) -> tuple[tuple[str, ...], str]:
+    """Return `(argv, session)` of an agent's terminal.
+
+    Raises `IllegalTransitionError` when the session has ended.
+    """
+    terminals = world.machine.terminals(world.store.policy(agent.run_id))
+    if agent.launch is None or all(pane.launch != agent.launch for pane in terminals.panes()):
+        raise IllegalTransitionError(
+            f"The terminal of {agent.name} on {agent.ticket} is closed ({agent.status}).",
+            hint=f"`metawsm logs {agent.run_id} --agent {agent.name} --ticket {agent.ticket}` shows what it printed, "
+            "`metawsm restart` starts it again.",
+        )
+    return terminals.attach_command(agent.session), agent.session
+
+
+def transcript(world: World, agent: Agent, *, offset: int, limit: int, raw: bool) -> tuple[str, int, int, int]:
+    """Return `(text, offset, next offset, size)` of what an agent printed, without escapes unless `raw`.
+
+    Nothing is cut inside a character: the text may end up to three bytes before the limit.
+    """
+    terminals = world.machine.terminals(world.store.policy(agent.run_id))
+    found, start, size = terminals.read_transcript(agent.transcript, offset, limit)
+    cut = _cut_at_start(found)
+    whole = found[cut : whole_length(found)]
+    text = whole.decode("utf-8", "replace") if raw else plain_text(whole)
+    return text, start + cut, start + cut + len(whole), size
+
+
+def _cut_at_start(found: bytes) -> int:
+    """Count the bytes at the start that are the end of a character, which was cut off before them."""
+    count = next((n for n, byte in enumerate(found[:4]) if not 0x80 <= byte < 0xC0), 0)
+    return min(count, 3)
+
+
+def answer(world: World, guidance_id: str, text: str) -> Guidance:
+    """Answer a question; the agent that waits for it takes the answer itself.
+
+    Raises `GuidanceNotFoundError`, or `IllegalTransitionError` when the question is not open any more.
+    """
+    question = world.store.guidance(guidance_id)
+    with world.store.transaction() as transaction:
+        if not transaction.answer(guidance_id, text):
+            raise IllegalTransitionError(
+                f"The question {guidance_id} is {question.status}, so it takes no answer any more.",
+                details={"status": question.status, "answer": question.answer},
+            )
+    return world.store.guidance(guidance_id)

@@ -1,0 +1,128 @@
+"""What stands in the workspaces of a run: facts, diffs, and bringing the base in."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+from metawsm_rpc.domain.clock import seconds
+from metawsm_rpc.domain.models import Repo, Run, Workspace
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import HostError, InvalidParamsError, RepoNotFoundError, TicketNotFoundError
+from metawsm_rpc.ports import FileChange, RepoDiff
+from metawsm_rpc.ports.store import Lease
+
+FRESH_SECONDS = 5.0
+"""Git facts of this age are good enough for a look."""
+
+LOOK_LIMIT = 12
+"""How many worktrees a look may ask git about: about 100 ms; larger runs show what was last observed."""
+
+
+class Diffed(NamedTuple):
+    """The work in one worktree."""
+
+    name: str
+    ticket: str
+    workspace: str
+    path: str
+    base: str
+    head: str
+    files: tuple[FileChange, ...]
+    patch: str | None
+
+
+class Synced(NamedTuple):
+    """What bringing the base into one worktree did."""
+
+    name: str
+    ticket: str
+    result: Literal["up-to-date", "updated", "conflict"]
+    files: tuple[str, ...]
+
+
+def refresh(world: World, run: Run) -> None:
+    """Observe the run's worktrees again, unless that was done a moment ago or there are too many."""
+    if run.status in ("paused", "closed"):
+        return
+    workspaces = world.store.workspaces(run.run_id)
+    stale = [
+        workspace
+        for workspace in workspaces
+        if workspace.observed_at and world.clock() - seconds(workspace.observed_at) > FRESH_SECONDS
+    ]
+    if stale and sum(len(workspace.repos) for workspace in workspaces) <= LOOK_LIMIT:
+        observe(world, run, stale)
+
+
+def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
+    """Ask git about every worktree, side by side, and keep what it says."""
+    worktrees = world.machine.worktrees(world.store.policy(run.run_id))
+    asked = [(workspace.ticket, repo) for workspace in workspaces for repo in workspace.repos]
+    with ThreadPoolExecutor(4, "observe") as pool:
+        seen = list(pool.map(lambda one: (one[0], worktrees.observe(one[1])), asked))
+    with world.store.transaction() as transaction:
+        for ticket, repo in seen:
+            transaction.set_repo(run.run_id, ticket, repo)
+
+
+def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) -> list[tuple[Workspace, Repo]]:
+    """Return the worktrees of this ticket and repository, all of them where None.
+
+    Raises `TicketNotFoundError` or `RepoNotFoundError` for names that the run does not have.
+    """
+    if ticket is not None and ticket not in run.tickets:
+        raise TicketNotFoundError(f"Run {run.run_id} has no ticket {ticket!r}; it has: {', '.join(run.tickets)}.")
+    if repo is not None and repo not in run.repos:
+        raise RepoNotFoundError(f"Run {run.run_id} has no repository {repo!r}; it has: {', '.join(run.repos)}.")
+    return [
+        (workspace, one)
+        for workspace in world.store.workspaces(run.run_id)
+        for one in workspace.repos
+        if ticket in (None, workspace.ticket) and repo in (None, one.name)
+    ]
+
+
+def diff(world: World, run: Run, *, ticket: str | None, repo: str | None, patch: bool) -> tuple[Diffed, ...]:
+    """Return the committed and uncommitted work of a run's worktrees; those that are gone are left out."""
+    worktrees = world.machine.worktrees(world.store.policy(run.run_id))
+    folders = world.machine.folders()
+
+    def one(of: tuple[Workspace, Repo]) -> Diffed:
+        workspace, at = of
+        found: RepoDiff = worktrees.diff(at, patch=patch)
+        return Diffed(
+            at.name, workspace.ticket, workspace.name, at.path, found.base, found.head, found.files, found.patch
+        )
+
+    there = [pair for pair in selected(world, run, ticket=ticket, repo=repo) if folders.occupied(pair[1].path)]
+    with ThreadPoolExecutor(4, "diff") as pool:
+        return tuple(pool.map(one, there))
+
+
+def sync(
+    world: World, run: Run, lease: Lease, *, ticket: str | None, strategy: Literal["merge", "rebase"]
+) -> tuple[Synced, ...]:
+    """Bring each base into the workspace's branch; conflicts are left in the worktree.
+
+    Raises `InvalidParamsError` for an unknown strategy, `HostError` when a worktree is not clean.
+    """
+    if strategy not in ("merge", "rebase"):
+        raise InvalidParamsError(f"A workspace is brought up to date by merge or rebase, not by {strategy!r}.")
+    worktrees = world.machine.worktrees(world.store.policy(run.run_id))
+    results = []
+    for workspace, repo in selected(world, run, ticket=ticket, repo=None):
+        if not world.machine.folders().occupied(repo.path):
+            raise HostError(f"The worktree {repo.path} is gone; `metawsm resume {run.run_id}` brings it back.")
+        outcome = worktrees.sync(repo, strategy)
+        results.append(Synced(repo.name, workspace.ticket, outcome.result, outcome.files))
+        with world.store.transaction(lease) as transaction:
+            transaction.set_repo(run.run_id, workspace.ticket, worktrees.observe(repo))
+            transaction.record(
+                run.run_id,
+                "workspace",
+                workspace.name,
+                "sync",
+                message=f"{repo.name}: {outcome.result}",
+                data={"files": list(outcome.files)},
+            )
+    return tuple(results)

@@ -1,0 +1,78 @@
+"""The policy of one root: read, shown, begun and brought up to date.
+
+The model is imported by the methods that need it, so that what only looks at runs never pays for it.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metawsm_rpc.domain.models import Problem
+from metawsm_rpc.errors import HostError, InvalidParamsError
+
+if TYPE_CHECKING:
+    from metawsm_rpc.policy.loading import Resolved
+    from metawsm_rpc.policy.migration import Migration
+
+
+class Shown(NamedTuple):
+    """The policy that is in force, None while there are problems."""
+
+    path: str
+    policy: dict[str, Any] | None
+    problems: tuple[Problem, ...]
+
+
+class RootPolicy:
+    """The policy file of a root, with what covers it and what lies below it."""
+
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+    ) -> None:
+        self._root = root
+        self._environ = environ
+        self._overrides = overrides
+        self.path = root / ".metawsm" / "policy.json"
+
+    def data(self) -> Mapping[str, Any]:
+        """Return the resolved policy as plain data. Raises `InvalidPolicyError`."""
+        return self._resolve().required().model_dump(mode="json")
+
+    def show(self) -> Shown:
+        """Return the resolved policy, or all that is wrong with it."""
+        resolved = self._resolve()
+        policy = None if resolved.policy is None else resolved.policy.model_dump(mode="json")
+        return Shown(str(self.path), policy, resolved.problems)
+
+    def init(self, *, force: bool) -> str:
+        """Write a policy to start from, and return its path.
+
+        Raises `InvalidParamsError` when there is one and `force` is not given.
+        """
+        from metawsm_rpc.policy.profiles import BUILT_IN
+        from metawsm_rpc.policy.schema import starter
+
+        if self.path.exists() and not force:
+            raise InvalidParamsError(f"There is a policy already at {self.path}; --force replaces it.")
+        programs = {str(profile["runner"]) for profile in BUILT_IN.values()}
+        installed = [name for name in sorted(programs) if shutil.which(name, path=self._environ.get("PATH"))]
+        draft = self.path.with_name(f".policy.{os.getpid()}.draft")
+        try:
+            draft.write_text(starter(installed), "utf-8")
+            draft.replace(self.path)
+        except OSError as error:
+            raise HostError(f"The policy {self.path} cannot be written: {error.strerror}.") from error
+        return str(self.path)
+
+    def migrate(self) -> "Migration":
+        """Bring a file of the Go metawsm (versions 1 and 2) to this version, with a backup beside it."""
+        from metawsm_rpc.policy.migration import migrate_file
+
+        return migrate_file(self.path)
+
+    def _resolve(self) -> "Resolved":
+        from metawsm_rpc.policy.loading import resolve
+
+        return resolve(self._root, environ=self._environ, overrides=self._overrides)
