@@ -115,7 +115,7 @@ def with_values(content: bytes, values: Mapping[str, str]) -> bytes:
     indent = first[: len(first) - len(first.lstrip())]
     places = {key: (fields[key].line - 1, fields[key].end_line) if key in fields else (end, end) for key in values}
     # From the bottom up, so that the lines above keep their numbers.
-    for key in sorted(values, key=lambda key: places[key], reverse=True):
+    for key in sorted(values, key=lambda key: places[key])[::-1]:
         begin, stop = places[key]
         lines[begin:stop] = [indent + f"{key}: {values[key]}".encode() + line_end]
     changed = b"\n".join(lines)

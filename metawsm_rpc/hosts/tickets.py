@@ -60,6 +60,7 @@ class FileTickets:
     def __init__(self, root: TicketRoot, now: Clock) -> None:
         self._root = root
         self._now = now
+        self.directory = str(root.directory)
 
     def all(self) -> tuple[Ticket, ...]:
         """Return every ticket whose frontmatter decodes, sorted by path."""
@@ -139,6 +140,8 @@ class FileTickets:
 
     def _append(self, path: Path, date: str, text: str) -> None:
         try:
+            if path.exists() and not path.is_file():  # a repository can hold a link to anything
+                raise HostError(f"{path} is not a file.")
             content = path.read_bytes()
         except FileNotFoundError:
             content = b"# Changelog\n\n"

@@ -1,0 +1,538 @@
+import json
+import os
+import shutil
+import stat
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from metawsm_rpc.errors import AmbiguousError, HostError, InvalidParamsError, TicketNotFoundError
+from metawsm_rpc.hosts.docmgr_config import TicketRoot, ticket_root
+from metawsm_rpc.hosts.tickets import FileTickets
+
+NOW = 1767323045.6789  # 2026-01-02T03:04:05.6789Z
+DAY = "2026/01/02"
+
+# What docmgr v0.0.20 wrote for `ticket create-ticket --ticket MEN-1 --title 'MEN-1: Fix Café: API # "x"' --topics a,b`.
+DOCMGR_INDEX = """\
+---
+Title: 'MEN-1: Fix Café: API # "x"'
+Ticket: MEN-1
+Status: active
+Topics:
+    - a
+    - b
+DocType: index
+Intent: long-term
+Owners: []
+RelatedFiles: []
+ExternalSources: []
+Summary: ""
+LastUpdated: 2026-01-02T03:04:05.6789Z
+WhatFor: ""
+WhenToUse: ""
+---
+"""
+DOCMGR_CHANGELOG = "# Changelog\n\n## 2026-01-02\n\n- Initial workspace created\n\n"
+DOCMGR_CLOSED_CHANGELOG = DOCMGR_CHANGELOG + "\n## 2026-01-02\n\ndid it\n\n"
+
+UNUSABLE = [
+    "",
+    "two words",
+    "it's",
+    'a"b',
+    "$(touch x)",
+    "#(touch x)",
+    "a;b",
+    "%1",
+    "a\nb",
+    "-x",
+    "..",
+    "a..b",
+    "a/b",
+    ".x",
+]
+USABLE = ["MEN-1", "42", "1.5", "2026-01-02", "a:b", "a.b_c", "Größe-1", "日本語", "yes", "null", "0x10"]
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "ttmp"
+
+
+@pytest.fixture
+def tickets(root):
+    return FileTickets(TicketRoot(root), lambda: NOW)
+
+
+def write(root: Path, folder: str, content: str | bytes = "---\nTitle: t\nTicket: T\nDocType: index\n---\n") -> Path:
+    path = root / folder / "index.md"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+# --- creating ---
+
+
+def test_a_new_ticket_has_docmgrs_layout_and_text(tickets, root):
+    ticket = tickets.create("MEN-1", title='MEN-1: Fix Café: API # "x"', topics=["a", "b"])
+
+    folder = root / DAY / "MEN-1--fix-caf-api-x"
+    assert ticket == ("MEN-1", 'MEN-1: Fix Café: API # "x"', "active", f"{folder}/index.md", str(folder), 3)
+    assert files_below(folder) == {
+        *("index.md", "README.md", "tasks.md", "changelog.md"),
+        *("design", "reference", "playbooks", "scripts", "sources", ".meta", "various", "archive"),
+    }
+    assert (folder / "index.md").read_text().startswith(DOCMGR_INDEX + "\n# MEN-1: Fix")
+    assert (folder / "tasks.md").read_text() == "# Tasks\n\n## TODO\n\n"
+    assert (folder / "changelog.md").read_text() == DOCMGR_CHANGELOG
+    assert names_in(root / DAY) == [folder.name]
+
+
+def test_a_title_is_the_ticket_when_there_is_none(tickets, root):
+    assert tickets.create("MEN-1", title=None, topics=[]).title == "MEN-1"
+    assert names_in(root / DAY) == ["MEN-1--men-1"]
+
+
+def test_a_title_stays_on_one_line(tickets):
+    title = "a\n---\nTicket: U\x1b[31m\u2028 #(x) {{y}} 'z': 😀"
+    assert tickets.create("MEN-1", title=title, topics=[]).title == "a --- Ticket: U [31m #(x) {{y}} 'z': 😀"
+
+
+def test_the_date_is_the_local_one(tickets, root, monkeypatch):
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    tickets.create("MEN-1", title=None, topics=[])
+    assert "\nLastUpdated: 2026-01-01T22:04:05.6789-05:00\n" in (root / "2026/01/01/MEN-1--men-1/index.md").read_text()
+
+
+def test_owners_and_intent_come_from_docmgrs_configuration(root):
+    tickets = FileTickets(TicketRoot(root, owners=("ann", "b: c"), intent="short-term"), lambda: NOW)
+    text = Path(tickets.create("MEN-1", title=None, topics=[]).path).read_text()
+    assert "\nIntent: short-term\nOwners:\n    - ann\n    - 'b: c'\n" in text
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_a_ticket_with_a_usable_name_is_made_and_found(tickets, name):
+    assert tickets.create(name, title=None, topics=[]).ticket == name
+    assert tickets.find(name) == tickets.all()[0]
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_ticket_with_an_unusable_name_is_refused_in_one_sentence(tickets, tmp_path, name):
+    with pytest.raises(InvalidParamsError, match="cannot be the name of a ticket"):
+        tickets.create(name, title=None, topics=[])
+    assert files_below(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["---\nTicket: T\nDocType: index\n---\n", "---\nTicket: T\nTitle: [\n---\n"],
+    ids=["whole", "broken"],
+)
+def test_a_ticket_that_exists_is_not_made_again(tickets, root, content):
+    write(root, "2020/01/01/T--old", content)
+    with pytest.raises(InvalidParamsError, match="Ticket T exists"):
+        tickets.create("T", title="new", topics=[])
+    assert not (root / DAY).exists()
+
+
+def test_a_folder_of_the_name_that_is_no_ticket_stays_as_it_is(tickets, root):
+    (root / DAY / "T--t").mkdir(parents=True)
+    (root / DAY / "T--t" / "notes.txt").write_text("mine")
+    with pytest.raises(InvalidParamsError, match="is no ticket"):
+        tickets.create("T", title=None, topics=[])
+    assert files_below(root / DAY) == {"T--t", "T--t/notes.txt"}
+
+
+def test_of_many_who_make_the_same_ticket_at_once_one_succeeds(root):
+    results = []
+
+    def create(number):
+        try:
+            tickets = FileTickets(TicketRoot(root), lambda: NOW)
+            results.append(tickets.create("T", title=f"title {number}", topics=[]).title)
+        except InvalidParamsError as error:
+            results.append(type(error))
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert results.count(InvalidParamsError) == 7
+    assert len(names_in(root / DAY)) == 1
+
+
+def test_a_ticket_that_cannot_be_written_leaves_nothing_behind(tickets, tmp_path, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(HostError, match=r"cannot be made: No space left on device\.$"):
+        tickets.create("T", title=None, topics=[])
+    assert files_below(tmp_path) == set()
+
+
+def test_what_a_killed_creation_left_is_in_nobodys_way(tickets, root):
+    write(root, f"{DAY}/_draft")
+    assert tickets.all() == ()
+    tickets.create("T", title=None, topics=[])
+    assert names_in(root / DAY) == ["T--t"]
+
+
+def test_a_root_that_is_a_file_is_an_error(tickets, root):
+    root.write_text("")
+    with pytest.raises(HostError, match="cannot be"):
+        tickets.create("T", title=None, topics=[])
+    with pytest.raises(HostError, match="cannot be read: Not a directory"):
+        tickets.all()
+
+
+# --- reading ---
+
+
+def test_there_are_no_tickets_where_there_is_no_folder(tickets):
+    assert tickets.all() == ()
+    with pytest.raises(TicketNotFoundError, match="There is no ticket 'T' below"):
+        tickets.find("T")
+
+
+def test_tickets_are_found_by_their_frontmatter_wherever_they_lie(tickets, root):
+    write(root, "somewhere/else", "---\nTicket: B\nDocType: index\n---\n")
+    write(root, "2026/01/02/A--a", "---\nTicket: A\nDocType: index\nStatus: review\n---\n")
+    write(root, "2026/01/02/A--a/design", "---\nTicket: A\nDocType: design\n---\n")
+    for skipped in ("_templates", ".meta", "x/.meta/y", "_x/y", "node_modules/x", ".git", "x/build"):
+        write(root, skipped, "---\nTicket: A\nDocType: index\n---\n")
+
+    assert [(ticket.ticket, ticket.status) for ticket in tickets.all()] == [("A", "review"), ("B", "")]
+    assert tickets.find("A").directory == str(root / "2026/01/02/A--a")
+
+
+def test_the_line_is_that_of_the_ticket_key(tickets, root):
+    write(root, "T", "---\n# note\nTitle: |\n  Ticket: no\n\nTicket: T\nDocType: index\n---\n")
+    assert tickets.find("T").line == 6
+
+
+def test_an_index_without_frontmatter_is_just_a_page(tickets, root):
+    write(root, "docs", "# Hello\n")
+    write(root, "T--t")
+    assert len(tickets.all()) == 1
+    assert tickets.find("T").title == "t"
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "reason"),
+    [
+        ("---\nTicket: T\nTitle: [x\nDocType: index\n---\n", ", line 4", "did not find expected ',' or ']'"),
+        ("---\nTicket: 'T'\nTopics: x\nDocType: index\n---\n", ", line 3", "Topics must be a list of texts"),
+        ("---\n- Ticket: T\n---\n", ", line 2", "frontmatter is lines of 'Key: value'"),
+        ("---\nTicket: T\n", ", line 1", "the frontmatter has no end, a second line '---'"),
+        ("# no frontmatter\n", ", line 1", "the file does not begin with frontmatter, a line '---'"),
+        (b"---\nTicket: T\nTitle: \xe9\nDocType: index\n---\n", ", line 3", "this is not UTF-8"),
+    ],
+)
+def test_a_ticket_with_broken_frontmatter_is_not_found_and_the_hint_says_where(tickets, root, content, place, reason):
+    path = write(root, "2026/01/02/T--t", content)
+
+    with pytest.raises(TicketNotFoundError, match="Ticket T cannot be read") as caught:
+        tickets.find("T")
+
+    assert caught.value.hint == f"Mend {path}{place}: {reason}."
+    assert tickets.all() == ()
+
+
+def test_a_broken_file_is_named_by_its_ticket_line_too(tickets, root):
+    path = write(root, "misc", '---\r\nTicket: "T"\r\nTitle: [\r\n---\r\n')
+    with pytest.raises(TicketNotFoundError) as caught:
+        tickets.find("T")
+    assert str(path) in caught.value.hint
+
+
+def test_another_tickets_broken_file_is_in_nobodys_way(tickets, root):
+    write(root, "U--u", "---\nTicket: U\nTitle: [\n---\n")
+    write(root, "T--t")
+    assert tickets.find("T").ticket == "T"
+    with pytest.raises(TicketNotFoundError, match="There is no ticket 'V'"):
+        tickets.find("V")
+
+
+def test_two_folders_for_one_ticket_are_ambiguous_and_both_are_named(tickets, root):
+    one, two = write(root, "2026/01/01/T--a"), write(root, "2026/01/02/T--b")
+    with pytest.raises(AmbiguousError) as caught:
+        tickets.find("T")
+    assert str(one) in caught.value.message
+    assert str(two) in caught.value.message
+    with pytest.raises(AmbiguousError):
+        tickets.close("T", changelog="x")
+    with pytest.raises(InvalidParamsError):
+        tickets.create("T", title=None, topics=[])
+
+
+def test_a_ticket_is_found_by_its_whole_name_only_and_a_near_one_is_suggested(tickets, root):
+    write(root, "a", "---\nTicket: MEN-12\nDocType: index\n---\n")
+    for wrong in ("MEN-1", "men-12", "MEN-12 x"):
+        with pytest.raises(TicketNotFoundError) as caught:
+            tickets.find(wrong)
+        assert caught.value.hint == "Did you mean MEN-12?"
+
+
+def test_a_name_in_decomposed_letters_is_the_same_name(tickets, root):
+    write(root, "a", "---\nTicket: Gro\u0308sse\nDocType: index\n---\n")
+    assert tickets.find("Gr\u00f6sse") == tickets.find("Gro\u0308sse")
+    assert tickets.find("Gr\u00f6sse").ticket == "Gr\u00f6sse"
+
+
+@pytest.mark.parametrize("spelling", ["T-1", "'T-1'", '"\\x54-1"', " T-1 ", "'T-1  '"])
+def test_a_ticket_is_found_however_yaml_spells_its_name(tickets, root, spelling):
+    write(root, "a", f"---\nTicket: {spelling}\nDocType: index\n---\n")
+    assert tickets.find("T-1").ticket == "T-1"
+
+
+def test_windows_line_ends_are_read(tickets, root):
+    write(root, "a", "---\r\nTitle: t\r\nTicket: T\r\nDocType: index\r\n---\r\nbody\r\n")
+    assert tickets.find("T")[:3] == ("T", "t", "")
+
+
+def test_only_the_frontmatter_of_a_huge_file_is_read(tickets, root):
+    path = write(root, "a")
+    with path.open("ab") as file:
+        file.truncate(10 * 2**30)  # a hole: reading it would take very long
+    assert tickets.find("T").ticket == "T"
+
+
+def test_links_in_circles_and_what_is_no_file_are_no_tickets(tickets, root):
+    write(root, "T--t")
+    (root / "T--t" / "loop").symlink_to(root)
+    (root / "pipe").mkdir()
+    os.mkfifo(root / "pipe" / "index.md")
+    (root / "folder" / "index.md").mkdir(parents=True)
+    (root / "gone").mkdir()
+    (root / "gone" / "index.md").symlink_to("nowhere")
+
+    assert [ticket.directory for ticket in tickets.all()] == [str(root / "T--t")]
+
+
+def test_a_file_that_cannot_be_opened_is_not_found_and_the_hint_says_why(tickets, root):
+    (root / "T--t").mkdir(parents=True)
+    (root / "T--t" / "index.md").symlink_to("index.md")
+
+    with pytest.raises(TicketNotFoundError) as caught:
+        tickets.find("T")
+
+    assert "Too many levels of symbolic links" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_cannot_be_looked_into_is_named(tickets, root):
+    (root / "2026").mkdir(parents=True, mode=0)
+    with pytest.raises(TicketNotFoundError) as caught:
+        tickets.find("T")
+    assert caught.value.hint == f"{root}/2026 cannot be looked into: Permission denied."
+
+
+def test_a_root_may_be_a_link(tickets, root, tmp_path):
+    write(tmp_path / "real", "T--t")
+    root.symlink_to("real")
+    assert tickets.find("T").directory == str(root / "T--t")
+
+
+def test_finding_one_of_very_many_tickets_is_quick(tickets, root):
+    text = DOCMGR_INDEX.replace("MEN-1", "MEN-{0}")
+    for number in range(2000):
+        write(root, f"2026/01/{number % 28 + 1:02}/MEN-{number}--x", text.format(number))
+
+    started = time.perf_counter()
+    assert tickets.find("MEN-1999").ticket == "MEN-1999"
+    assert time.perf_counter() - started < 2
+
+
+# --- closing ---
+
+
+def test_closing_sets_the_status_and_appends_to_the_changelog(tickets, root):
+    tickets.create("MEN-1", title="t", topics=[])
+    folder = root / DAY / "MEN-1--t"
+    before = (folder / "index.md").read_text()
+
+    later = FileTickets(TicketRoot(root), lambda: NOW + 60)
+    closed = later.close("MEN-1", changelog="did it")
+
+    assert closed.status == "complete"
+    assert (folder / "index.md").read_text() == before.replace("Status: active", "Status: complete").replace(
+        "03:04:05.6789Z", "03:05:05.6789Z"
+    )
+    assert (folder / "changelog.md").read_text() == DOCMGR_CLOSED_CHANGELOG
+
+
+@pytest.mark.parametrize("status", ["complete", "archived"])
+def test_closing_what_is_closed_changes_nothing(tickets, root, status):
+    path = write(root, "T", f"---\nTicket: T\nDocType: index\nStatus: {status}\n---\n")
+    before = path.read_bytes()
+    assert tickets.close("T", changelog="again").status == status
+    assert path.read_bytes() == before
+    assert files_below(root) == {"T", "T/index.md"}
+
+
+def test_closing_after_a_cut_off_close_adds_no_second_entry(tickets, root, monkeypatch):
+    tickets.create("T", title="t", topics=[])
+
+    def killed(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileTickets, "_complete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tickets.close("T", changelog="did it")
+    assert tickets.find("T").status == "active"
+
+    assert tickets.close("T", changelog="did it").status == "complete"
+    assert (root / DAY / "T--t" / "changelog.md").read_text() == DOCMGR_CLOSED_CHANGELOG
+
+
+def test_closing_keeps_every_other_byte_and_the_modes(tickets, root):
+    content = b"---\r\n# note\r\nTicket:   T\r\nDocType: index\r\nMine: {a: 1}\r\n---\r\n\r\nbody \xff\r\n"
+    path = write(root, "T", content)
+    path.chmod(0o640)
+    tickets.close("T", changelog="x")
+    added = b"Status: complete\r\nLastUpdated: 2026-01-02T03:04:05.6789Z\r\n---\r\n\r\nbody"
+    assert path.read_bytes() == content.replace(b"---\r\n\r\nbody", added)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert (root / "T" / "changelog.md").read_text() == "# Changelog\n\n\n## 2026-01-02\n\nx\n\n"
+
+
+def test_closing_an_unknown_ticket_makes_nothing(tickets, tmp_path):
+    with pytest.raises(TicketNotFoundError):
+        tickets.close("T", changelog="x")
+    assert files_below(tmp_path) == set()
+
+
+def test_closing_does_not_write_through_a_link(tickets, root, tmp_path):
+    write(root, "T")
+    outside = tmp_path / "outside"
+    outside.write_text("theirs\n")
+    (root / "T" / "changelog.md").symlink_to(outside)
+    tickets.close("T", changelog="x")
+    assert outside.read_text() == "theirs\n"
+
+
+def test_closing_does_not_read_what_is_no_file(tickets, root):
+    write(root, "T")
+    (root / "T" / "changelog.md").symlink_to("/dev/zero")
+    with pytest.raises(HostError, match=r"changelog\.md is not a file"):
+        tickets.close("T", changelog="x")
+    assert tickets.find("T").status == ""
+
+
+# --- where tickets are ---
+
+
+def test_tickets_are_where_the_policy_says(tmp_path):
+    assert ticket_root(tmp_path, "ttmp", {}) == TicketRoot(tmp_path / "ttmp")
+    assert ticket_root(tmp_path, "docs/../docs/t", {}) == TicketRoot(tmp_path / "docs/t")
+    assert ticket_root(tmp_path, "/elsewhere", {}) == TicketRoot(Path("/elsewhere"))
+
+
+def test_docmgrs_configuration_is_found_upwards(tmp_path):
+    (tmp_path / ".ttmp.yaml").write_text("root: notes\ndefaults:\n    owners: [ann, 7]\n    intent: short\n")
+    expected = TicketRoot(tmp_path / "notes", ("ann", "7"), "short")
+    assert ticket_root(tmp_path / "a" / "b", "ttmp", {}) == expected
+    # Another directory than the default is somebody's wish, as docmgr's --root is.
+    assert ticket_root(tmp_path, "mine", {}) == expected._replace(directory=tmp_path / "mine")
+
+
+def test_docmgrs_configuration_may_be_named_by_the_environment(tmp_path):
+    (tmp_path / ".ttmp.yaml").write_text("root: near\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "conf.yaml").write_text("root: far\n")
+    for named in ("other/conf.yaml", str(tmp_path / "other/conf.yaml")):
+        assert ticket_root(tmp_path, "ttmp", {"DOCMGR_CONFIG": named}).directory == tmp_path / "other/far"
+    assert ticket_root(tmp_path, "ttmp", {"DOCMGR_CONFIG": "nowhere"}).directory == tmp_path / "near"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "defaults:\n", 'root: ""\n', "defaults: {owners: ann, intent: }\n"]
+)
+def test_docmgrs_configuration_need_not_say_anything(tmp_path, text):
+    (tmp_path / ".ttmp.yaml").write_text(text)
+    assert ticket_root(tmp_path, "ttmp", {}) == TicketRoot(tmp_path / "ttmp")
+
+
+@pytest.mark.parametrize("text", ["root: [", "- a\n", "root: \x07"])
+def test_docmgrs_configuration_that_is_broken_is_an_error_that_names_it(tmp_path, text):
+    (tmp_path / ".ttmp.yaml").write_text(text)
+    with pytest.raises(HostError, match=r"\.ttmp\.yaml (is not YAML|must hold)"):
+        ticket_root(tmp_path, "ttmp", {})
+
+
+# --- with docmgr itself ---
+
+
+@pytest.fixture
+def docmgr(tmp_path, root):
+    program = shutil.which("docmgr")
+    if not program:
+        pytest.skip("docmgr is not installed")
+
+    def run(*args: str) -> list[dict]:
+        done = subprocess.run(
+            [program, "ticket", *args, "--root", str(root), "--with-glaze-output", "--output", "json"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout or "[]")
+
+    return run
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_docmgr_sees_and_closes_what_we_make(tickets, docmgr, name):
+    title = f'{name}: it\'s #1 {{{{x}}}} - "y"'
+    made = tickets.create(name, title=title, topics=["a b", "c: d", "yes"])
+    (row,) = docmgr("list", "--ticket", name)
+    assert (row["ticket"], row["title"], row["status"], row["topics"]) == (name, title, "active", "a b, c: d, yes")
+    assert made.directory.endswith(row["path"])
+
+    docmgr("close", "--ticket", name)
+    assert tickets.find(name).status == "complete"
+
+
+def test_docmgr_sees_what_we_close(tickets, docmgr):
+    tickets.create("T", title=None, topics=[])
+    tickets.close("T", changelog="did it")
+    (row,) = docmgr("list", "--status", "complete")
+    assert (row["ticket"], row["last_updated"]) == ("T", "2026-01-02 03:04")
+
+
+def test_we_see_and_close_what_docmgr_makes(tickets, docmgr):
+    docmgr("create-ticket", "--ticket", "T", "--title", "T: Fix: it", "--topics", "a,b")
+    assert tickets.find("T")[:3] == ("T", "T: Fix: it", "active")
+    tickets.close("T", changelog="did it")
+    (row,) = docmgr("list")
+    assert (row["status"], row["topics"]) == ("complete", "a, b")
