@@ -40,10 +40,14 @@ class Finished(NamedTuple):
 
 
 class Commands:
-    """Runs programs for one owner, who can interrupt all of them at once, from any thread."""
+    """Runs programs for one owner, who can interrupt all of them at once, from any thread.
+
+    Attributes:
+        timeout: seconds that a program may take when a call does not say; None is no limit.
+    """
 
     def __init__(self, timeout: float | None = None) -> None:
-        self._timeout = timeout
+        self.timeout = timeout
         self._lock = threading.Lock()
         self._running: set[_Child] = set()
         self._interrupted = False
@@ -57,6 +61,7 @@ class Commands:
         timeout: float | None = None,
         stdin: str | bytes = b"",
         tail_bytes: int | None = None,
+        inherit: Sequence[int] = (),
         label: str | None = None,
         accept: Collection[int] | None = (0,),
     ) -> Finished:
@@ -70,6 +75,8 @@ class Commands:
             stdin: what the program reads; nothing by default.
             tail_bytes: keep about this much of the end of what it writes, to standard output and
                 standard error together in the order in which it comes; all of it by default.
+            inherit: file descriptors that the program gets, such as that of a lock which it should
+                keep when this process is killed.
             label: how an error names the command; the command line by default.
             accept: the exit codes that are no error; None accepts every one.
 
@@ -79,17 +86,19 @@ class Commands:
             InterruptedStepError: `interrupt` was called, before or meanwhile.
             HostError: it could not be started for another reason.
         """
-        timeout = self._timeout if timeout is None else timeout
+        timeout = self.timeout if timeout is None else timeout
         label = label or _shortened(shlex.join(argv))
         given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
         with self._lock:  # starting under the lock leaves no gap in which an interrupt misses a program
             self.check_interrupted(label)
-            child = _Child(_start(argv, cwd, environment, label, given=bool(given), merged=tail_bytes is not None))
+            child = _Child(
+                _start(argv, cwd, environment, inherit, label, given=bool(given), merged=tail_bytes is not None)
+            )
             self._running.add(child)
         ended_by_itself = False
         try:
             output, errors, in_time = child.converse(given, timeout, tail_bytes)
-            ended_by_itself = in_time and not self._interrupted
+            ended_by_itself = in_time and not self._interrupted and child.exit_code >= 0
         finally:
             if not ended_by_itself:
                 child.end()
@@ -242,6 +251,7 @@ def _start(
     argv: Sequence[str],
     cwd: str | None,
     environment: Mapping[str, str] | None,
+    inherit: Sequence[int],
     label: str,
     *,
     given: bool,
@@ -256,6 +266,7 @@ def _start(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             start_new_session=True,
+            pass_fds=inherit,
             bufsize=0,
         )
     except OSError as error:

@@ -60,6 +60,7 @@ class Git:
         stdin: str | bytes = b"",
         environment: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
+        inherit: Sequence[int] = (),
         timeout: float | None = None,
         accept: Collection[int] | None = (0,),
     ) -> Finished:
@@ -71,6 +72,7 @@ class Git:
             stdin: what git reads.
             environment: variables on top of git's own.
             options: options of git itself, such as `("-c", "core.hooksPath=/dev/null")`.
+            inherit: file descriptors that git gets.
             timeout: seconds; that of `Commands` by default.
             accept: the exit codes that are no error; None accepts every one.
         """
@@ -79,6 +81,7 @@ class Git:
             environment={**self._environment, **(environment or {})},
             stdin=stdin,
             timeout=timeout,
+            inherit=inherit,
             label=f"git {' '.join(_subcommand(args))} in {repo}",
             accept=accept,
         )
@@ -141,14 +144,13 @@ class Git:
         found = re.search(r"\d+(?:\.\d+)+", said)
         return tuple(int(part) for part in found[0].split(".")) if found else ()
 
-    def require(self) -> None:
-        """Raise `DependencyMissingError` when git is absent or older than what metawsm needs."""
+    def require(self) -> str:
+        """Return the version as text. Raises `DependencyMissingError` when git is absent or too old."""
         found = self.version()
+        said = ".".join(map(str, found)) or "of an unknown version"
         if found < REQUIRED_VERSION:
-            raise DependencyMissingError(
-                f"git {'.'.join(map(str, found)) or 'of an unknown version'} is too old: metawsm needs git 2.38 or newer.",
-                hint=_INSTALL_HINT,
-            )
+            raise DependencyMissingError(f"git {said} is too old: metawsm needs git 2.38 or newer.", hint=_INSTALL_HINT)
+        return said
 
 
 def _reading(environment: Mapping[str, str] | None) -> dict[str, str]:

@@ -1,0 +1,125 @@
+"""Copying what git does not carry, such as `.env`, from a source checkout into a new worktree.
+
+Patterns are globs relative to the checkout: `*` and `?` match within a name (also a leading dot),
+`**` any number of folders; one that matches a folder takes all the files in it. Nothing that exists
+is overwritten, no link leads in or out, and other repositories inside the checkout are left alone.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from metawsm_rpc.errors import HostError
+from metawsm_rpc.hosts.git import shown
+from metawsm_rpc.hosts.layout import locate
+
+_NEVER = frozenset({".git", ".metawsm"})
+
+_PART = ".metawsm-part"
+"""A copy has this name until it is whole; one that was cut off is replaced by the next attempt."""
+
+
+def copy_files(source: str, worktree: str, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Copy files that match; see `Worktrees.copy_files`. Raises `HostError` for a pattern that leads out."""
+    copying = _Copying(Path(source), Path(worktree))
+    layout = locate(copying.source)
+    if layout is None or layout.git_dir == copying.source.resolve():  # a bare repository has no files
+        return ()
+    wanted: dict[str, None] = {}
+    for pattern in patterns:
+        wanted |= dict.fromkeys(copying.matches("", _segments(pattern)))
+    return tuple(shown(name) for name in wanted if copying.copy(name))
+
+
+class _Copying(NamedTuple):
+    source: Path
+    worktree: Path
+
+    def matches(self, folder: str, segments: Sequence[str]) -> Iterator[str]:
+        """Yield the files in `folder` and below that match, relative to the checkout; a link is a file."""
+        first, rest = segments[0], segments[1:]
+        deep = first == "**"
+        if deep and rest:
+            yield from self.matches(folder, rest)
+        name_pattern = _name_pattern(first)
+        for entry in _entries(self.source / folder):
+            path = f"{folder}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if (deep or name_pattern.fullmatch(entry.name)) and self._is_shared(path):
+                    yield from self.matches(f"{path}/", segments if deep else rest or ["**"])
+            elif not rest and (deep or name_pattern.fullmatch(entry.name)):
+                yield path
+
+    def copy(self, name: str) -> bool:
+        """Copy one file or link; returns whether it was copied."""
+        original, copy = self.source / name, self.worktree / name
+        part = copy.with_name(_PART)
+        try:
+            if os.path.lexists(copy) or not self._is_copyable(original) or not self._make_parents(name):
+                return False
+            part.unlink(missing_ok=True)
+            _duplicate(original, part)
+            part.rename(copy)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise HostError(f"{original} could not be copied to {copy}: {error.strerror or error}.") from error
+        return True
+
+    def _is_shared(self, folder: str) -> bool:
+        """Whether a folder belongs to the checkout; a repository in it does when the worktree has it too."""
+        return not os.path.lexists(self.source / folder / ".git") or os.path.lexists(self.worktree / folder / ".git")
+
+    def _is_copyable(self, original: Path) -> bool:
+        mode = original.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            return stat.S_ISREG(mode)
+        target = original.readlink()
+        below = os.path.relpath(os.path.normpath(original.parent / target), self.source)
+        real = os.path.relpath(os.path.realpath(original), os.path.realpath(self.source))
+        parts = {*Path(below).parts, *Path(real).parts}
+        return not target.is_absolute() and parts.isdisjoint({"..", *_NEVER})
+
+    def _make_parents(self, name: str) -> bool:
+        """Make the folders for a copy; False when a file or a link is where one has to be."""
+        for folder in reversed(Path(name).parents):
+            place = self.worktree / folder
+            if folder.name and (place.is_symlink() or (place.exists() and not place.is_dir())):
+                return False
+        (self.worktree / name).parent.mkdir(parents=True, exist_ok=True)
+        return True
+
+
+def _segments(pattern: str) -> list[str]:
+    segments = [segment for segment in pattern.split("/") if segment not in {"", "."}]
+    if pattern.startswith("/") or ".." in segments or not segments:
+        raise HostError(
+            f"The pattern {pattern!r} leads out of the repository.",
+            hint="Patterns in `workspace.copy` are relative to each repository.",
+        )
+    return segments
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if entry.name.lower() not in _NEVER]
+    except PermissionError:  # such as a database's own folder: what cannot be listed cannot match
+        return []
+    except OSError as error:
+        raise HostError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _name_pattern(segment: str) -> re.Pattern[str]:
+    import fnmatch
+
+    return re.compile(fnmatch.translate(segment))
+
+
+def _duplicate(original: Path, part: Path) -> None:
+    import shutil
+
+    shutil.copy2(original, part, follow_symlinks=False)

@@ -1,0 +1,63 @@
+"""Remotes: bringing a branch up to date from one, and pushing a branch to one."""
+
+from metawsm_rpc.errors import CommandError, HostError
+from metawsm_rpc.hosts.git import Git, branch_ref
+from metawsm_rpc.hosts.registrations import registrations
+
+_CONFIGURED = "%(upstream:remotename)%00%(upstream:remoteref)%00%(push:remotename)%00%(push:remoteref)"
+
+
+def fetch(git: Git, source: str, branch: str) -> None:
+    """Bring a branch up to date from its remote; see `Worktrees.fetch`.
+
+    The remote-tracking ref always moves. The branch itself moves only by fast-forward, and only
+    while no worktree has it checked out: files that a person has open do not change under them.
+    """
+    remote, theirs, _, _ = _configured(git, source, branch)
+    remote = remote or _usual_remote(git, source)
+    if remote in {"", "."}:
+        return
+    theirs = theirs or branch_ref(branch)
+    tracking = f"refs/remotes/{remote}/{theirs.removeprefix('refs/heads/')}"
+    options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+    try:
+        git.run(source, "fetch", *options, "--", remote, f"+{theirs}:{tracking}")
+    except CommandError as error:
+        if "couldn't find remote ref" in error.stderr:
+            return
+        raise
+    _fast_forward(git, source, branch_ref(branch), tracking)
+
+
+def push(git: Git, source: str, branch: str) -> None:
+    """Push a branch to its remote, by fast-forward only. Raises `HostError` when there is none."""
+    upstream, followed, remote, theirs = _configured(git, source, branch)
+    remote = remote or upstream or _usual_remote(git, source)
+    if remote in {"", "."}:
+        raise HostError(
+            f"The branch {branch} of {source} has no remote to push to: add one with `git remote add origin URL`."
+        )
+    theirs = theirs or (followed if remote == upstream else "") or branch_ref(branch)
+    git.run(source, "push", "--quiet", "--", remote, f"{branch_ref(branch)}:{theirs}")
+
+
+def _configured(git: Git, source: str, branch: str) -> list[str]:
+    """Return where a branch comes from and where it is pushed to: two times remote and ref there, or empty."""
+    said = git.read(source, "for-each-ref", f"--format={_CONFIGURED}", branch_ref(branch))
+    return said.split("\0") if said else ["", "", "", ""]
+
+
+def _usual_remote(git: Git, source: str) -> str:
+    """Return `origin`, or the only remote there is, or nothing."""
+    remotes = git.read(source, "remote").split()
+    if "origin" in remotes:
+        return "origin"
+    return remotes[0] if len(remotes) == 1 else ""
+
+
+def _fast_forward(git: Git, source: str, ref: str, target: str) -> None:
+    old, new = git.commit_of(source, ref), git.commit_of(source, target)
+    if old is None or new is None or old == new or not git.ok(source, "merge-base", "--is-ancestor", old, new):
+        return
+    if all(entry.get("branch") != ref for entry in registrations(git, source)):
+        git.run(source, "update-ref", "-m", "fetch: fast-forward", ref, new, old)

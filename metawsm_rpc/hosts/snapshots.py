@@ -1,0 +1,76 @@
+"""Snapshots: what a worktree holds, as a commit under a ref, so that removing the worktree loses nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metawsm_rpc.errors import CommandError
+from metawsm_rpc.hosts.git import Git
+from metawsm_rpc.hosts.layout import locate
+
+_NOBODY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "metawsm"), ("EMAIL", "metawsm@localhost"))
+}
+"""Who makes a snapshot when git does not know who the person is."""
+
+
+@contextmanager
+def private_index(checkout: str) -> Iterator[dict[str, str]]:
+    """Copy a checkout's index for the block; yields the variables that make git use the copy.
+
+    The checkout's own index stays as it is, also when git refreshes or fills this one.
+    """
+    import shutil
+    import tempfile
+
+    layout = locate(Path(checkout))
+    with tempfile.TemporaryDirectory(prefix="metawsm-") as folder:
+        copy = Path(folder) / "index"
+        if layout is not None and (layout.git_dir / "index").is_file():
+            shutil.copyfile(layout.git_dir / "index", copy)
+        yield {"GIT_INDEX_FILE": str(copy)}
+
+
+def snapshot(git: Git, checkout: str, message: str) -> str:
+    """Make a commit, on top of HEAD, of everything in a checkout that git does not ignore.
+
+    What is staged and differs from the files becomes a second parent, as in `git stash`. Returns
+    the commit; no ref, no index and no file is changed.
+    """
+    identity = {} if _has_identity(git, checkout) else _NOBODY
+    head, head_tree = git.read(checkout, "rev-parse", "HEAD", "HEAD^{tree}").split("\n")
+    with private_index(checkout) as index:
+        try:
+            staged = git.run(checkout, "write-tree", environment=index)
+        except CommandError:  # conflicts have no tree, and their versions are commits already
+            staged = head_tree
+        git.run(
+            checkout,
+            *("add", "--all", "--sparse", "--", "."),
+            options=("-c", "core.safecrlf=false", "-c", "core.splitIndex=false"),
+            environment=index,
+        )
+        tree = git.run(checkout, "write-tree", environment=index)
+
+    def commit(tree: str, *parents: str) -> str:
+        lineage = [word for parent in parents for word in ("-p", parent)]
+        return git.run(checkout, "commit-tree", tree, *lineage, stdin=message, environment=identity)
+
+    if staged in {tree, head_tree}:
+        return commit(tree, head)
+    return commit(tree, head, commit(staged, head))
+
+
+def keep_commit(git: Git, repo: str, commit: str, ref: str) -> bool:
+    """Point `ref` at a commit unless a branch or tag has it; returns whether that was needed."""
+    holders = ("refs/heads", "refs/tags", "refs/remotes")
+    if git.read(repo, "for-each-ref", "--count=1", f"--contains={commit}", *holders):
+        return False
+    git.run(repo, "update-ref", ref, commit)
+    return True
+
+
+def _has_identity(git: Git, checkout: str) -> bool:
+    return git.call(checkout, "var", "GIT_COMMITTER_IDENT", accept=None).exit_code == 0

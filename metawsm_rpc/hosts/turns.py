@@ -1,0 +1,103 @@
+"""Turns at a repository: `git worktree add` is done by one at a time, over threads and processes.
+
+Two at once race for the repository's configuration lock. The kernel keeps the turn (flock) and gives
+it on when its holder dies. Git inherits it, so that a git that outlives a killed metawsm is waited
+for and not raced with.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metawsm_rpc.errors import HostError
+from metawsm_rpc.hosts.commands import Commands
+
+_FILE = "metawsm-worktree-add"
+"""In the git common directory; it stays there, and is empty unless an add is at work or was cut off."""
+
+_LOOK_SECONDS = 0.02
+"""How often a waiter looks whether it was interrupted, and whether another process has finished."""
+
+_threads: dict[str, threading.Lock] = {}
+
+
+class Turn:
+    """The right to add worktrees to one repository.
+
+    Attributes:
+        descriptor: the open lock file, for git to inherit.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @property
+    def cut_off(self) -> str | None:
+        """The folder that was being made when somebody's turn was cut off, or None."""
+        return os.fsdecode(os.pread(self.descriptor, 1 << 16, 0)) or None
+
+    def begin(self, path: str) -> None:
+        """Note that the folder `path` is being made from nothing."""
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, os.fsencode(path), 0)
+
+    def end(self) -> None:
+        """Note that nothing is half-made any more."""
+        os.ftruncate(self.descriptor, 0)
+
+
+@contextmanager
+def turn(commands: Commands, common_dir: Path) -> Iterator[Turn]:
+    """Wait for a turn at the repository with this git common directory, and hold it for the block.
+
+    Raises:
+        InterruptedStepError: `commands` was interrupted while waiting.
+        HostError: nobody gave the turn on within the time limit of `commands`, or the repository
+            cannot be written to.
+    """
+    thread = _threads.setdefault(str(common_dir), threading.Lock())
+    waiting = f"Adding a worktree to {common_dir}"
+    while not thread.acquire(timeout=_LOOK_SECONDS):
+        commands.check_interrupted(waiting)
+    try:
+        with _opened(common_dir / _FILE) as descriptor:
+            _lock(commands, descriptor, waiting)
+            try:
+                yield Turn(descriptor)
+            finally:
+                # Said and not left to close(): something that a hook left running may have inherited it.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        thread.release()
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise HostError(f"No worktree can be added because {file} cannot be written: {error.strerror}.") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(commands: Commands, descriptor: int, waiting: str) -> None:
+    deadline = None if commands.timeout is None else time.monotonic() + commands.timeout
+    while True:
+        commands.check_interrupted(waiting)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if deadline is not None and time.monotonic() > deadline:
+                raise HostError(
+                    f"{waiting} did not begin because another process is still at it; look for a `git worktree add`."
+                ) from None
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return

@@ -1,0 +1,155 @@
+"""Git repositories and their worktrees on this machine: the adapter behind the port `Worktrees`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from metawsm_rpc.domain.models import Repo
+from metawsm_rpc.errors import HostError
+from metawsm_rpc.hosts.commands import Commands
+from metawsm_rpc.hosts.copying import copy_files
+from metawsm_rpc.hosts.creation import add
+from metawsm_rpc.hosts.diffs import diff
+from metawsm_rpc.hosts.git import Git, branch_ref
+from metawsm_rpc.hosts.layout import Layout, locate, source_layout
+from metawsm_rpc.hosts.remotes import fetch, push
+from metawsm_rpc.hosts.removal import delete_branch, remove, roll_back
+from metawsm_rpc.hosts.sources import discover, problem
+from metawsm_rpc.hosts.status import observe
+from metawsm_rpc.hosts.sync import sync
+from metawsm_rpc.ports import Removal, RepoDiff, SetupCommand, Source, SyncResult, Worktree, WorktreeSpec
+
+_TAIL_BYTES = 8192
+"""How much of a setup command's output is kept: the end, where the reason stands."""
+
+
+class GitWorktrees:
+    """Implements `metawsm_rpc.ports.Worktrees` with git.
+
+    Args:
+        commands: runs git and setup commands; `interrupt` is its.
+        root: the folder whose repositories have names, an absolute path.
+        repositories: name to path, from the policy; relative paths begin at the root.
+        registry: `(name, path)` of wsm's registry.
+    """
+
+    def __init__(
+        self,
+        commands: Commands,
+        root: str,
+        *,
+        repositories: Mapping[str, str] | None = None,
+        registry: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._commands = commands
+        self._git = Git(commands)
+        self._root = root
+        self._repositories = repositories or {}
+        self._registry = registry
+
+    def version(self) -> str:
+        """Return git's version. Raises `DependencyMissingError` when it is absent or too old."""
+        return self._git.require()
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return every repository that has a name at this root, in the order of precedence."""
+        return discover(self._git, self._root, self._repositories, self._registry)
+
+    def problem(self, name: str) -> HostError | None:
+        """Return why a repository that the policy names is not among the sources, or None."""
+        return problem(self._git, self._root, self._repositories, name)
+
+    def commit_of(self, source: str, revision: str) -> str | None:
+        """Return the commit id that `revision` names, a branch before a tag, or None."""
+        return self._git.commit_of(source, branch_ref(revision)) or self._git.commit_of(source, revision)
+
+    def unmerged_commits(self, source: str, branch: str, base: str) -> int | None:
+        """Count commits of `branch` that `base` does not have; None when there is no such branch."""
+        commit = self._git.commit_of(source, branch_ref(branch))
+        if commit is None:
+            return None
+        known = self.commit_of(source, base)
+        if known is None:
+            raise HostError(f"{source} has no branch {base}: name another base branch.")
+        return int(self._git.read(source, "rev-list", "--count", commit, f"^{known}"))
+
+    def fetch(self, source: str, branch: str) -> None:
+        """Bring `branch` up to date from its remote, where it has one, by fast-forward only."""
+        fetch(self._git, source, branch)
+
+    def add(self, spec: WorktreeSpec) -> Worktree:
+        """Make the worktree exist, and never a second one; see the port."""
+        return add(self._git, spec)
+
+    def git_directories(self, repo: Repo) -> tuple[str, str]:
+        """Return the worktree's own git directory and its repository's common one.
+
+        For a worktree that is not there yet, where git puts the first one of its name.
+        """
+        path = Path(repo.path)
+        layout = locate(path)
+        if layout is None:
+            common_dir = source_layout(repo.source).common_dir
+            layout = Layout(common_dir / "worktrees" / path.name, common_dir)
+        return str(layout.git_dir), str(layout.common_dir)
+
+    def roll_back(self, path: str, source: str, branch: str, start: str) -> Removal:
+        """Take back an `add`: remove the worktree, and the branch if it still points at `start`."""
+        return roll_back(self._git, path, source, branch, start)
+
+    def observe(self, repo: Repo) -> Repo:
+        """Return `repo` with head, dirty_files, ahead and behind as they are now."""
+        return observe(self._git, repo)
+
+    def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Copy files that match the globs from a source checkout into a worktree; never overwrite."""
+        return copy_files(source, path, patterns)
+
+    def set_up(self, path: str, command: SetupCommand, environment: Mapping[str, str]) -> str:
+        """Run a setup command with `sh -c` in a worktree and return the end of what it printed.
+
+        `environment` is the whole of it. Raises `CommandError` also for a command whose failure is
+        only a warning: what to make of it is the caller's choice.
+        """
+        finished = self._commands.run(
+            ("sh", "-c", command.run),
+            cwd=path,
+            environment=environment,
+            timeout=command.timeout_seconds,
+            tail_bytes=_TAIL_BYTES,
+            label=f"The setup command `{command.run}`",
+        )
+        return finished.output.decode("utf-8", "replace")
+
+    def diff(self, repo: Repo, *, patch: bool) -> RepoDiff:
+        """Return the work in a worktree against the merge base with its base branch."""
+        return diff(self._git, repo, patch=patch)
+
+    def sync(self, repo: Repo, strategy: Literal["merge", "rebase"]) -> SyncResult:
+        """Bring the base branch into the worktree's branch; leave conflicts for agent or person."""
+        return sync(self._git, repo, strategy)
+
+    def remove(self, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) -> Removal:
+        """Remove a worktree; first keep under `snapshot_prefix` whatever would be lost."""
+        return remove(self._git, repo, snapshot_prefix, copied)
+
+    def delete_branch(self, source: str, branch: str, merged_into: str) -> bool:
+        """Delete a branch that `merged_into` contains whole; False when it was kept."""
+        commit, target = self._git.commit_of(source, branch_ref(branch)), self.commit_of(source, merged_into)
+        if commit is None:
+            return True
+        if (
+            target is None
+            or branch == merged_into
+            or not self._git.ok(source, "merge-base", "--is-ancestor", commit, target)
+        ):
+            return False
+        return delete_branch(self._git, source, branch)
+
+    def push(self, source: str, branch: str) -> None:
+        """Push `branch` to its remote."""
+        push(self._git, source, branch)
+
+    def interrupt(self) -> None:
+        """End what is running for this object and refuse to start more. Callable from any thread."""
+        self._commands.interrupt()
