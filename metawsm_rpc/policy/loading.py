@@ -99,14 +99,14 @@ def resolve(
         text: what an editor shows instead of the root's file.
     """
     own, person = root_policy(root), user_policy(environ)
-    exists = text is not None or own.exists() or own.is_symlink()
+    in_file = parse(text, str(own)) if text is not None else _read_if_there(own)
     policy, problems = _check(
-        _of_this_version(read_layer(person) if person is not None and person.exists() else _NOTHING),
-        _of_this_version(parse(text, str(own)) if text is not None else read_layer(own) if exists else _NOTHING),
+        _of_this_version(_read_if_there(person) if person is not None else _NOTHING),
+        _of_this_version(in_file),
         environment_layer(environ),
         (Layer(overrides or {}), ()),
     )
-    return Resolved(str(own) if exists else None, policy, problems)
+    return Resolved(None if in_file == _NOTHING else str(own), policy, problems)
 
 
 def read_layer(path: Path) -> Reading:
@@ -129,6 +129,17 @@ def read_layer(path: Path) -> Reading:
         problem = _about_file(path, "is not UTF-8 text.", "Save it as UTF-8.")
         return None, (problem._replace(line=where.line, column=where.column),)
     return parse(text, str(path))
+
+
+def _read_if_there(path: Path) -> Reading:
+    try:
+        # A link that leads nowhere is there, and a problem.
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _NOTHING
+    except OSError as error:
+        return None, (_about_file(path, f"cannot be read: {error.strerror}."),)
+    return read_layer(path)
 
 
 def parse(text: str, path: str | None = None) -> Reading:
@@ -168,6 +179,9 @@ def _check(*readings: Reading) -> tuple[Policy | None, tuple[Problem, ...]]:
     """Put layers together, lowest first, and check what comes out."""
     layers = [layer for layer, _ in readings if layer is not None]
     problems = tuple(problem for _, found in readings for problem in found)
+    if any(layer is None and found for layer, found in readings):
+        # What builds on a file that cannot be used would only be told what that file should say.
+        return None, in_order(problems)
     merged = merge(layers)
     try:
         policy = Policy.model_validate(merged)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 from metawsm_rpc.errors import AgentNotFoundError
-from metawsm_rpc.policy.expansion import Values, expand_text
 
 PolicyData = Mapping[str, Any]
 """A policy as `Policy.model_dump(mode="json")` gives it."""
@@ -149,12 +148,14 @@ class LaunchProfile(NamedTuple):
     waiting_patterns: tuple[str, ...]
     done_patterns: tuple[str, ...]
 
-    def prompt(self, values: Values, feedback: str | None = None) -> str:
+    def prompt(self, values: Mapping[str, str | Sequence[str]], feedback: str | None = None) -> str:
         """Return what `{prompt}` says at one launch.
 
         With `feedback`, which is what a person says of earlier work, the agent is told that it goes
         on. A prompt never begins with `-`, so that no program takes it for an option.
         """
+        from metawsm_rpc.policy.expansion import expand_text
+
         parts = [expand_text(self.base_prompt, values)]
         if self.skills:
             parts.append("Use these skills: " + ", ".join(self.skills) + ".")

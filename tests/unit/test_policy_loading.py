@@ -69,6 +69,10 @@ def test_no_text_is_too_broken_to_be_read(text):
     assert (policy is None) == bool(problems)
 
 
+def test_pointers_are_escaped_and_keys_decoded():
+    assert set(positions('{"a/b~": {"\\u0041": [0]}}')) == {"", "/a~1b~0", "/a~1b~0/A", "/a~1b~0/A/0"}
+
+
 def test_broken_text_has_the_positions_up_to_where_it_breaks():
     text = '{\n  "tmux": {"socket": "a", "sess'
     entries = positions(text)
@@ -329,6 +333,13 @@ def test_a_problem_is_told_in_the_file_that_has_it(root, person):
     }
 
 
+def test_what_builds_on_a_broken_file_is_not_blamed(root, person):
+    user_policy(person).write_text('{"agent_profiles": [{"name": "mine"')
+    write(root_policy(root), agents=[{"name": "a", "profile": "mine", "command": ["x"]}])
+    (problem,) = resolve(root, environ=person).problems
+    assert (problem.path, problem.code) == (str(user_policy(person)), "policy-syntax")
+
+
 def test_a_name_given_twice_is_found_in_its_own_file(root, person):
     write(user_policy(person), agents=[{"name": "a", "profile": "codex"}])
     root_policy(root).write_text('{"agents": [{"name": "a", "profile": "codex"},\n{"name": "a", "profile": "claude"}]}')
@@ -354,6 +365,14 @@ def test_a_file_that_cannot_be_used_is_told_and_gives_no_policy(root, person):
     assert caught.value.message.startswith(f"{user_policy(person)}:1:13: This policy has version 2")
     assert "(and 1 more)" in caught.value.message
     assert [problem["code"] for problem in caught.value.details] == ["policy-value", "policy-syntax"]
+
+
+def test_a_link_that_leads_nowhere_is_a_problem_and_not_an_absent_file(root, person):
+    root_policy(root).symlink_to(root / "nowhere")
+    user_policy(person).symlink_to(root / "nowhere")
+    resolved = resolve(root, environ=person)
+    assert resolved.path == str(root_policy(root))
+    assert [problem.path for problem in resolved.problems] == [str(user_policy(person)), str(root_policy(root))]
 
 
 @pytest.mark.parametrize(
