@@ -35,10 +35,10 @@ class LocalMachine:
         from metawsm_rpc.hosts.worktrees import GitWorktrees
 
         return GitWorktrees(
+            Commands(ExecutionLimits.of(policy).step_timeout_seconds),
             self.root,
-            configured=policy.get("repositories", {}),
-            registered=self._registry().repositories(),
-            commands=Commands(ExecutionLimits.of(policy).step_timeout_seconds),
+            repositories=policy.get("repositories", {}),
+            registry=tuple(self._registry().repositories().items()),
         )
 
     def merging(self) -> "Merging":

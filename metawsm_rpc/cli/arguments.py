@@ -9,8 +9,8 @@ from metawsm_rpc.errors import InvalidParamsError
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are the protocol's, and whose help is readable on any terminal."""
 
-    def __init__(self, *, prog: str, description: str, **options: Any) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way in which errors are told."""

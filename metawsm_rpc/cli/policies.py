@@ -23,7 +23,7 @@ _ACTIONS = {
 def _policy_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="|".join(_ACTIONS), required=True)
     for name, summary in _ACTIONS.items():
-        action = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        action = actions.add_parser(name, help=summary, description=summary)
         if name == "init":
             action.add_argument("--force", action="store_true", help="replace a policy that is there")
         action.add_argument("--root", metavar="DIR", default=SUPPRESS, help="the folder that holds .metawsm")

@@ -29,15 +29,15 @@ def _tickets(parsed: Namespace) -> int:
 
 def _ticket_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="create|list|close", required=True)
-    create = actions.add_parser("create", help="make a ticket", allow_abbrev=False)
+    create = actions.add_parser("create", help="make a ticket")
     create.add_argument("ticket", metavar="ID", nargs="?")
     create.add_argument("--ticket", metavar="ID", dest="ticket_flag", help="the same, as a flag")
     create.add_argument("--title", metavar="T", help="what it is about (default: the id)")
     create.add_argument("--topics", metavar="A,B", type=listed, default=[], help="topics, for finding it again")
-    close = actions.add_parser("close", help="set a ticket's status to complete", allow_abbrev=False)
+    close = actions.add_parser("close", help="set a ticket's status to complete")
     close.add_argument("ticket", metavar="ID", nargs="?")
     close.add_argument("--ticket", metavar="ID", dest="ticket_flag", help="the same, as a flag")
-    rows = actions.add_parser("list", help="list tickets", allow_abbrev=False)
+    rows = actions.add_parser("list", help="list tickets")
     rows.add_argument("--status", metavar="S", help="only tickets with this status")
     for action in (create, close, rows):
         # After the action too; SUPPRESS keeps what was given before it.

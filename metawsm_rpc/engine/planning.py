@@ -249,7 +249,7 @@ class Planner:
             )
         if self._workspace.fetch:
             note = f"{note}; fetched first" if note else "fetched first"
-        return PlannedRepo(source.name, source.path, base, self._commit(source.path, f"refs/heads/{base}"), note)
+        return PlannedRepo(source.name, source.path, base, self._commit(source.path, base), note)
 
     def _commit(self, source: str, revision: str) -> str:
         commit = self._worktrees.commit_of(source, revision)
@@ -302,7 +302,7 @@ class Planner:
                 repo["name"],
                 repo["path"],
                 branch,
-                self._commit(repo["path"], f"refs/heads/{branch}"),
+                self._commit(repo["path"], branch),
                 f"the branch of workspace {stored['name']}",
             )
             for repo in self._chosen(request, stored)
@@ -316,7 +316,7 @@ class Planner:
                 repo["name"],
                 repo["path"],
                 base,
-                self._commit(repo["path"], f"refs/heads/{stored['branch']}"),
+                self._commit(repo["path"], stored["branch"]),
                 f"reused from workspace {stored['name']}",
             )
             for repo in self._chosen(request, stored)

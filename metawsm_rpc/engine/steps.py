@@ -72,7 +72,7 @@ class StepActions:
         (repo,) = (repo for repo in workspace.repos if repo.name == step.repo)
         if self._run.strategy == "create" and self._options.fetch and repo.head is None:
             self._worktrees.fetch(repo.source, repo.base)
-            repo = repo._replace(base_commit=self._worktrees.commit_of(repo.source, f"refs/heads/{repo.base}"))
+            repo = repo._replace(base_commit=self._worktrees.commit_of(repo.source, repo.base))
         self._ensure_worktree(workspace.ticket, repo)
 
     def _ensure_worktrees(self, workspace: Workspace) -> None:

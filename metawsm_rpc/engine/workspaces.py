@@ -11,7 +11,7 @@ from metawsm_rpc.errors import HostError, InvalidParamsError, RepoNotFoundError,
 from metawsm_rpc.ports import FileChange, RepoDiff
 from metawsm_rpc.ports.store import Lease
 
-FRESH_SECONDS = 5.0
+FRESH_SECONDS = 1.0
 """Git facts of this age are good enough for a look."""
 
 LOOK_LIMIT = 12
