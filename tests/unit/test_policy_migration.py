@@ -76,6 +76,13 @@ old_policies = st.dictionaries(
 )
 
 
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / ".metawsm"
+    made.mkdir()
+    return made
+
+
 def noted(notes):
     return {note.pointer for note in notes}
 
@@ -181,30 +188,30 @@ def test_other_versions_cannot_be_migrated(version):
         migrate({"version": version})
 
 
-def test_a_file_is_replaced_and_the_old_one_kept_beside_it(tmp_path):
-    file = tmp_path / "policy.json"
+def test_a_file_is_replaced_and_the_old_one_kept_beside_it(folder):
+    file = folder / "policy.json"
     file.write_text(json.dumps(VERSION_2))
     file.chmod(0o640)
     done = migrate_file(file)
     assert done.backup == f"{file}.v2.bak"
-    assert json.loads((tmp_path / "policy.json.v2.bak").read_text()) == VERSION_2
+    assert json.loads((folder / "policy.json.v2.bak").read_text()) == VERSION_2
     assert noted(done.notes) == {"/docs", "/operator", "/forum", "/git_pr"}
     policy, problems = load(file)
     assert (problems, policy.workspace.base_branch) == ((), "develop")
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["policy.json", "policy.json.v2.bak"]
+    assert sorted(path.name for path in folder.iterdir()) == ["policy.json", "policy.json.v2.bak"]
 
 
-def test_an_earlier_backup_is_never_overwritten(tmp_path):
-    file, earlier = tmp_path / "policy.json", tmp_path / "policy.json.v1.bak"
+def test_an_earlier_backup_is_never_overwritten(folder):
+    file, earlier = folder / "policy.json", folder / "policy.json.v1.bak"
     file.write_text(json.dumps(VERSION_1))
     earlier.write_text("earlier")
     assert migrate_file(file).backup == f"{earlier}.1"
     assert earlier.read_text() == "earlier"
 
 
-def test_migrating_twice_changes_nothing_more(tmp_path):
-    file = tmp_path / "policy.json"
+def test_migrating_twice_changes_nothing_more(folder):
+    file = folder / "policy.json"
     file.write_text(json.dumps(VERSION_2))
     migrate_file(file)
     before = file.read_bytes()
@@ -212,11 +219,11 @@ def test_migrating_twice_changes_nothing_more(tmp_path):
     assert (done.backup, done.notes, file.read_bytes()) == (None, (), before)
 
 
-def test_a_link_stays_a_link(tmp_path):
-    (tmp_path / "dotfiles").mkdir()
-    real = tmp_path / "dotfiles" / "policy.json"
+def test_a_link_stays_a_link(folder):
+    (folder / "dotfiles").mkdir()
+    real = folder / "dotfiles" / "policy.json"
     real.write_text(json.dumps(VERSION_1))
-    link = tmp_path / "policy.json"
+    link = folder / "policy.json"
     link.symlink_to(real)
     migrate_file(link)
     assert link.is_symlink()
@@ -224,17 +231,17 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 2, "version": 2}', '{"version": 9}', "{}"])
-def test_what_cannot_be_migrated_is_left_alone(tmp_path, text):
-    file = tmp_path / "policy.json"
+def test_what_cannot_be_migrated_is_left_alone(folder, text):
+    file = folder / "policy.json"
     file.write_text(text)
     with pytest.raises(InvalidPolicyError):
         migrate_file(file)
     assert file.read_text() == text
-    assert [path.name for path in tmp_path.iterdir()] == ["policy.json"]
+    assert [path.name for path in folder.iterdir()] == ["policy.json"]
 
 
-def test_a_folder_that_takes_no_backup_leaves_the_file_as_it_was(tmp_path, monkeypatch):
-    file = tmp_path / "policy.json"
+def test_a_folder_that_takes_no_backup_leaves_the_file_as_it_was(folder, monkeypatch):
+    file = folder / "policy.json"
     file.write_text(json.dumps(VERSION_2))
 
     def full(*_args, **_kwargs):
