@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of exiting, so that there is one way in which errors are told."""
         raise InvalidParamsError(
             f"{message[:1].upper()}{message[1:].rstrip('.')}.",
-            hint=f"{self.format_usage().strip()}; see {self.prog} --help.",
+            hint=f"`{self.prog} --help` shows what it takes.",
         )
 
 

@@ -151,7 +151,7 @@ class Planner:
         return tuple(tickets.find(ticket).ticket for ticket in wanted)
 
     def _agents(self, request: RunRequest) -> tuple[PlannedAgent, ...]:
-        profiles = [profile["name"] for profile in self._policy["agent_profiles"]]
+        profiles = [profile["name"] for profile in self._policy["agent_profiles"] if profile["command"]]
         wanted = request.agents if request.agents is not None else agent_names(self._policy)
         if not wanted:
             raise InvalidParamsError(
@@ -166,8 +166,7 @@ class Planner:
 
     def _add_agent(self, name: str, profiles: list[str]) -> None:
         """Let a profile's name stand for an agent of that profile, unless it needs a command of the agent's."""
-        found = next((profile for profile in self._policy["agent_profiles"] if profile["name"] == name), None)
-        if found is None or not found["command"]:
+        if name not in profiles:
             known = ", ".join(agent_names(self._policy)) or "none"
             raise AgentNotFoundError(
                 f"There is no agent {name!r}; the policy has: {known}.",

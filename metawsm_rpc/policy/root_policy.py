@@ -28,9 +28,7 @@ class Shown(NamedTuple):
 class RootPolicy:
     """The policy file of a root, with what covers it and what lies below it."""
 
-    def __init__(
-        self, root: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, root: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> None:
         self._root = root
         self._environ = environ
         self._overrides = overrides

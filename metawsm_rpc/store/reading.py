@@ -91,7 +91,7 @@ def step(connection: sqlite3.Connection, run_id: str, index: int) -> Step:
 
 def agents(connection: sqlite3.Connection, run_id: str) -> tuple[Agent, ...]:
     """Return the agents of a run, in the order of its tickets and of its policy."""
-    found = connection.execute(f"SELECT {rows.AGENT_COLUMNS} FROM agents WHERE run_id = ?", (run_id,))
+    found = connection.execute(f"SELECT {rows.AGENT_COLUMNS} FROM agents WHERE run_id = ? ORDER BY rowid", (run_id,))
     return tuple(map(rows.agent, found))
 
 
@@ -115,7 +115,7 @@ def workspaces(connection: sqlite3.Connection, run_id: str) -> tuple[Workspace, 
     ):
         repos.setdefault(row["ticket"], []).append(rows.repo(row))
     found = connection.execute(
-        "SELECT run_id, ticket, name, path, branch, observed_at FROM workspaces WHERE run_id = ?", (run_id,)
+        "SELECT run_id, ticket, name, path, branch, observed_at FROM workspaces WHERE run_id = ? ORDER BY rowid", (run_id,)
     )
     return tuple(Workspace._make((*row, tuple(repos.get(row["ticket"], ())))) for row in found)
 

@@ -68,7 +68,9 @@ def test_tickets_are_chained_each_on_the_result_of_the_one_before(repository):
     assert repository.git("ls-tree", "--name-only", made.new).split() == [
         "a.txt",
         "b.txt",
-        *"changed.txt kept.txt removed.txt".split(),
+        "changed.txt",
+        "kept.txt",
+        "removed.txt",
     ]
 
 
@@ -315,7 +317,7 @@ def test_a_signature_that_fails_is_an_error_and_pins_nothing(repository, gpg):
     repository.git("config", "commit.gpgSign", "true")
     gpg.write_text("#!/bin/sh\necho 'no secret key' >&2\nexit 2\n")
 
-    with pytest.raises(CommandError, match="failed to sign|gpg"):
+    with pytest.raises(CommandError, match="sign"):
         rehearse(tasks(repository, "task/a"))
     assert repository.git("for-each-ref", "refs/metawsm") == ""
 

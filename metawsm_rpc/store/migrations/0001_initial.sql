@@ -73,7 +73,7 @@ CREATE TABLE agents (
   transcript       TEXT NOT NULL,
   attach           TEXT NOT NULL CHECK (json_valid(attach)),
   PRIMARY KEY (run_id, ticket, name)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE workspaces (
   run_id      TEXT NOT NULL REFERENCES runs (run_id),
@@ -83,7 +83,7 @@ CREATE TABLE workspaces (
   branch      TEXT NOT NULL,
   observed_at TEXT,
   PRIMARY KEY (run_id, ticket)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE workspace_repos (
   run_id      TEXT NOT NULL,
