@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -60,13 +61,19 @@ UNUSABLE = [
 USABLE = ["MEN-1", "42", "1.5", "2026-01-02", "a:b", "a.b_c", "Größe-1", "日本語", "yes", "null", "0x10"]
 
 
+@contextlib.contextmanager
+def timezone(name: str):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", name)
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.fixture(autouse=True)
-def _utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def _utc():
+    with timezone("UTC"):
+        yield
 
 
 @pytest.fixture
@@ -122,10 +129,9 @@ def test_a_title_stays_on_one_line(tickets):
     assert tickets.create("MEN-1", title=title, topics=[]).title == "a --- Ticket: U [31m #(x) {{y}} 'z': 😀"
 
 
-def test_the_date_is_the_local_one(tickets, root, monkeypatch):
-    monkeypatch.setenv("TZ", "EST5")
-    time.tzset()
-    tickets.create("MEN-1", title=None, topics=[])
+def test_the_date_is_the_local_one(tickets, root):
+    with timezone("EST5"):
+        tickets.create("MEN-1", title=None, topics=[])
     assert "\nLastUpdated: 2026-01-01T22:04:05.6789-05:00\n" in (root / "2026/01/01/MEN-1--men-1/index.md").read_text()
 
 
@@ -142,10 +148,10 @@ def test_a_ticket_with_a_usable_name_is_made_and_found(tickets, name):
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_a_ticket_with_an_unusable_name_is_refused_in_one_sentence(tickets, tmp_path, name):
+def test_a_ticket_with_an_unusable_name_is_refused_in_one_sentence(tickets, root, name):
     with pytest.raises(InvalidParamsError, match="cannot be the name of a ticket"):
         tickets.create(name, title=None, topics=[])
-    assert files_below(tmp_path) == set()
+    assert not root.exists()
 
 
 @pytest.mark.parametrize(
@@ -188,14 +194,14 @@ def test_of_many_who_make_the_same_ticket_at_once_one_succeeds(root):
     assert len(names_in(root / DAY)) == 1
 
 
-def test_a_ticket_that_cannot_be_written_leaves_nothing_behind(tickets, tmp_path, monkeypatch):
+def test_a_ticket_that_cannot_be_written_leaves_nothing_behind(tickets, root, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(HostError, match=r"cannot be made: No space left on device\.$"):
         tickets.create("T", title=None, topics=[])
-    assert files_below(tmp_path) == set()
+    assert not root.exists()
 
 
 def test_what_a_killed_creation_left_is_in_nobodys_way(tickets, root):
@@ -432,10 +438,10 @@ def test_closing_keeps_every_other_byte_and_the_modes(tickets, root):
     assert (root / "T" / "changelog.md").read_text() == "# Changelog\n\n\n## 2026-01-02\n\nx\n\n"
 
 
-def test_closing_an_unknown_ticket_makes_nothing(tickets, tmp_path):
+def test_closing_an_unknown_ticket_makes_nothing(tickets, root):
     with pytest.raises(TicketNotFoundError):
         tickets.close("T", changelog="x")
-    assert files_below(tmp_path) == set()
+    assert not root.exists()
 
 
 def test_closing_does_not_write_through_a_link(tickets, root, tmp_path):

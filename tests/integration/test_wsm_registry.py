@@ -49,17 +49,11 @@ WSM_WORKSPACE = """\
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    (tmp_path / "gitconfig").write_text("[user]\nname = A\nemail = a@b\n[init]\ndefaultBranch = main\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TZ", "EST5")
-    time.tzset()
-    yield
-    monkeypatch.undo()
+def _east_coast():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "EST5")
+        time.tzset()
+        yield
     time.tzset()
 
 
@@ -407,7 +401,7 @@ def wsm(configuration, tmp_path):
         pytest.skip("wsm is not installed")
 
     def run(*args: str) -> str:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TERM": "xterm"}
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm"}
         environment |= {"XDG_CONFIG_HOME": str(configuration), "GIT_CONFIG_GLOBAL": os.environ["GIT_CONFIG_GLOBAL"]}
         return subprocess.run(
             [program, *args],
