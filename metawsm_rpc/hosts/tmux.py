@@ -21,8 +21,8 @@ from metawsm_rpc.ports import Ended, Exit, Launch, Pane
 
 CONFIGURATION = str(Path(__file__).with_name("tmux.conf"))
 
-OLDEST_VERSION = (3, 0)
-"""The first that has options of one pane (`set-option -p`)."""
+OLDEST_VERSION = (3, 1)
+"""The first that gives a window the size of who attached latest; options of one pane are older (3.0)."""
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -35,7 +35,7 @@ _SOCKET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TMUX_NEEDS = re.compile(r"HOME|LANG|LC_.*|LOGNAME|PATH|SHELL|TERMINFO.*|TMPDIR|TMUX_TMPDIR|USER")
 """The variables that the server is started with; all others would be inherited from now on."""
 
-_NO_SERVER = ("no server running", "(No such file or directory)")
+_NO_SERVER = ("no server running", "(No such file or directory)", "no current target")
 _NO_SESSION = ("can't find session", *_NO_SERVER)
 _SERVER_ENDED = ("lost server", "server exited")
 _STRANGE_SERVER = "invalid option: @metawsm_server"
@@ -225,22 +225,26 @@ class TmuxTerminals:
         shim = ("/bin/sh", launches.SHIM, launch.directory, launch.launch)
         pipe = transcripts.pipe_command(launch.transcript, launch.transcript_max_bytes)
         commands = (
-            # Fails, and all after it, on a server that was started with another configuration.
+            # Tells a server that was started with another configuration; from 3.3 on it stops there.
             ("show-options", "-sv", "@metawsm_server"),
             ("new-session", "-d", "-P", "-F", "#{pane_pid}", "-s", name, *shim),
             *(("set-option", "-t", target, option, value) for option, value in options.items()),
             ("set-option", "-p", "-t", target, "@metawsm_pane", "1"),
+            # 3.2a gives a window the size of a client without a terminal, and 80 columns.
+            ("resize-window", "-t", target, "-x", "200", "-y", "50"),
+            ("set-option", "-w", "-t", target, "window-size", "latest"),
             ("pipe-pane", "-t", target, pipe),
         )
         for attempt in range(1, _STARTS + 1):
             code, output, errors = self._run(*commands)
-            if code == 0:
-                return int(output.split()[-1])
             if not any(sign in errors for sign in _SERVER_ENDED) or attempt == _STARTS:
                 break
-        if len(output.split()) > 1:  # the session was made, but what belongs to it was not
+        said = output.split()
+        if code == 0 and len(said) == 2:
+            return int(said[1])
+        if said[1:] or code == 0:  # the session was made, but by a stranger, or not with all that belongs to it
             self._run(("kill-session", "-t", target))
-        if _STRANGE_SERVER in errors:
+        if _STRANGE_SERVER in errors or code == 0:
             raise HostError(
                 f"The tmux server on the socket {self._socket} was not started by metawsm.",
                 hint="Give `tmux.socket` in the policy another name, or end that server.",
