@@ -163,28 +163,37 @@ class RefusedMoveError(HostError):
     """A branch cannot be moved as things stand; nothing was changed by asking.
 
     Attributes:
-        reason: what close reports (a `BlockedReason`).
+        reason: what close reports for it, a `BlockedReason`.
         files: the files in the way, relative to their checkout.
     """
 
-    def __init__(
-        self, message: str, *, reason: Literal["base_moved", "locked", "in_the_way"], files: Sequence[str] = ()
-    ) -> None:
-        super().__init__(message, details={"reason": reason, "files": list(files)})
-        self.reason = reason
+    reason: ClassVar[Literal["base_moved", "locked", "in_the_way"]]
+
+    def __init__(self, message: str, *, files: Sequence[str] = ()) -> None:
+        super().__init__(message, details={"reason": self.reason, "files": list(files)})
         self.files = tuple(files)
+
+
+class BaseMovedError(RefusedMoveError):
+    """The branch to merge into is no longer where it was when the merge was made."""
+
+    reason = "base_moved"
+
+
+class RefLockedError(RefusedMoveError):
+    """Somebody else holds the lock of a branch or of an index, or a hook refuses the move."""
+
+    reason = "locked"
+
+
+class InTheWayError(RefusedMoveError):
+    """A checkout has files that the move would overwrite."""
+
+    reason = "in_the_way"
 
 
 class InterruptedStepError(HostError):
     """The work was cut off on purpose, by a stop or a lost lease."""
-
-
-class BaseMovedError(HostError):
-    """The branch to merge into is no longer where it was when the merge was made."""
-
-
-class RefLockedError(HostError):
-    """Somebody else holds the lock of a branch."""
 
 
 class StoreError(MetawsmError):

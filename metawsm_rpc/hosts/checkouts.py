@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metawsm_rpc.errors import RefusedMoveError
+from metawsm_rpc.errors import InTheWayError
 from metawsm_rpc.hosts.git import Git, branch_ref, shown
 from metawsm_rpc.hosts.locks import wait_until_free
 from metawsm_rpc.hosts.tree_changes import (
@@ -70,7 +70,8 @@ def advance_checkouts(git: Git, move: RefMove, exempt: Sequence[str]) -> None:
     in the way that are exempt keep their content and differ from the new commit afterwards.
 
     Raises:
-        RefusedMoveError: a file is in the way, or the index is locked; this checkout is untouched.
+        InTheWayError: a file is in the way; this checkout is untouched.
+        RefLockedError: another git has locked the index; this checkout is untouched.
     """
     if git.commit_of(move.source, branch_ref(move.base)) in {move.old, move.new}:
         for checkout in checkouts_of(git, move.source, move.base):
@@ -84,7 +85,7 @@ def restore_checkouts(git: Git, move: RefMove) -> None:
     not at `old`: then there is nothing to take back.
 
     Raises:
-        RefusedMoveError: the index is locked.
+        RefLockedError: another git has locked the index.
     """
     if git.commit_of(move.source, branch_ref(move.base)) == move.old:
         for checkout in checkouts_of(git, move.source, move.base):
@@ -127,7 +128,8 @@ def _bring(git: Git, checkout: str, start: str, goal: str, may_keep: Callable[[s
     if not all(_is_done(standing, changes[path], interrupted=interrupted) for path, standing in found.items()):
         work = _repair(git, checkout, changes, found) if interrupted else _plan(checkout, changes, found, may_keep)
         wait_until_free(Path(git_dir, "index.lock"), folders, ours=False)
-        note.write_text(f"{start} {goal}\n")
+        if not interrupted:  # writing it anew would leave a moment without it
+            note.write_text(f"{start} {goal}\n")
         for path in work.torn:
             Path(checkout, path).unlink()
         if work.entries:
@@ -165,10 +167,9 @@ def _plan(
             work.entries[path] = changes[path].goal
     if obstacles:
         files = tuple(shown(path) for path in obstacles)
-        raise RefusedMoveError(
+        raise InTheWayError(
             f"{', '.join(files[:3])}{' and more' if len(files) > 3 else ''} in {checkout} would be overwritten:"
             " move or commit what is there, then close again.",
-            reason="in_the_way",
             files=files,
         )
     return work

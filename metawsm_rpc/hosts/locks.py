@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metawsm_rpc.errors import RefusedMoveError
+from metawsm_rpc.errors import RefLockedError
 
 if TYPE_CHECKING:
     import psutil
@@ -73,16 +73,15 @@ def wait_until_free(lock: Path, folders: Sequence[str], *, ours: bool) -> None:
     """Wait for a lock to go away; one that is `ours` and that nobody holds is removed.
 
     Raises:
-        RefusedMoveError: it is still there after a few seconds.
+        RefLockedError: it is still there after a few seconds.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while lock.exists():
         if ours and remove_stale(lock, folders):
             return
         if time.monotonic() > deadline:
-            raise RefusedMoveError(
-                f"Another git is at work: wait until {lock} is gone, or remove it if no git runs there.",
-                reason="locked",
+            raise RefLockedError(
+                f"Another git is at work: wait until {lock} is gone, or remove it if no git runs there."
             )
         time.sleep(0.02)
 

@@ -44,14 +44,13 @@ class GitMerging:
         return files_in_the_way(self._git, move, exempt)
 
     def prepare(self, key: str, move: RefMove) -> None:
-        """Lock the branch for the move. Raises `RefusedMoveError` when it has moved or cannot be locked."""
+        """Lock the branch for the move. Raises `BaseMovedError` or `RefLockedError`."""
         self._transactions.prepare(key, move)
 
     def advance_checkouts(self, move: RefMove, exempt: Sequence[str] = ()) -> None:
         """Bring each checkout's files and index from `old` to `new`; repeatable.
 
-        Files that are `exempt` and in the way keep their content. Raises `RefusedMoveError` when
-        another file is in the way.
+        Files that are `exempt` and in the way keep their content. Raises `InTheWayError` for others.
         """
         advance_checkouts(self._git, move, exempt)
 
@@ -79,21 +78,31 @@ class GitMerging:
         """Delete the refs below `pin_prefix`."""
         unpin(self._git, source, pin_prefix)
 
-    def clear_stale_lock(self, source: str, base: str) -> bool:
+    def clear_stale_lock(self, source: str, base: str, new: str | None = None) -> bool:
         """Remove the locks that a killed git left on a branch and on the HEADs that show it.
 
-        The journal has to say that they are ours. Returns whether the branch is free now; False
-        when a process may still hold a lock.
+        The journal has to say that they are ours; with `new` only those of a move to that commit
+        are. Returns whether the branch is free now.
         """
         checkouts = checkouts_of(self._git, source, base)
-        common = self._git.common_dir(source)
+        folders = (source, self._git.common_dir(source), *checkouts)
+        branch = Path(folders[1], f"{branch_ref(base)}.lock")
+        ours = new is None or new == (_content(branch) or self.base_commit(source, base))
         # A bare repository has a HEAD, too, and git locks it with the branch that it names.
         shows_base = self._git.call(source, "symbolic-ref", "-q", "HEAD", accept=None).text.strip() == branch_ref(base)
         heads = {self._git.git_dir(folder) for folder in (*checkouts, *((source,) if shows_base else ()))}
-        locks = (Path(common, f"{branch_ref(base)}.lock"), *(Path(head, "HEAD.lock") for head in heads))
-        freed = [remove_stale(lock, (source, common, *checkouts)) for lock in locks]
+        locks = (branch, *(Path(head, "HEAD.lock") for head in heads))
+        freed = [remove_stale(lock, folders) if ours else not lock.exists() for lock in locks]
         return all(freed)
 
     def interrupt(self) -> None:
         """End what is running for this object and let it start no more; prepared moves stay prepared."""
         self._git.commands.interrupt()
+
+
+def _content(lock: Path) -> str | None:
+    """Return the commit that a branch is about to get; None without a lock."""
+    try:
+        return lock.read_text().strip() or "empty"
+    except FileNotFoundError:
+        return None

@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import Final
 
-from metawsm_rpc.errors import CommandError, HostError, RefusedMoveError
+from metawsm_rpc.errors import BaseMovedError, CommandError, HostError, RefLockedError, RefusedMoveError
 from metawsm_rpc.hosts.checkouts import checkouts_of
 from metawsm_rpc.hosts.commands import last_words
 from metawsm_rpc.hosts.git import Git, branch_ref, git_environment
@@ -36,7 +36,8 @@ class RefTransactions:
         """Lock the branch for the move; what was prepared under the key before is let go of.
 
         Raises:
-            RefusedMoveError: the branch has moved, is locked, or a hook refuses; nothing is locked.
+            BaseMovedError: the branch is not at `old` any more.
+            RefLockedError: somebody else has locked it, or a hook refuses. Nothing is locked by us then.
         """
         self.abort(key)
         transaction = _Transaction(self._git, _home(self._git, move), f"metawsm: close {key}")
@@ -80,7 +81,8 @@ class RefTransactions:
         """Move the branch in one go; harmless when it has `new` already, alone or below later commits.
 
         Raises:
-            RefusedMoveError: the branch is neither at `old` nor contains `new`, is locked, or a hook refuses.
+            BaseMovedError: the branch is neither at `old` nor contains `new`.
+            RefLockedError: somebody else has locked it, or a hook refuses.
         """
         if _contains(self._git, move):
             return
@@ -94,17 +96,14 @@ class RefTransactions:
         now = self._git.commit_of(move.source, branch_ref(move.base))
         where = f"{move.base} in {move.source}"
         if now is None:
-            return RefusedMoveError(f"The branch {where} is gone: create it again.", reason="base_moved")
+            return BaseMovedError(f"The branch {where} is gone: create it again.")
         if now != move.old:
-            return RefusedMoveError(
-                f"The branch {where} has moved from {move.old[:10]} to {now[:10]} meanwhile: close again.",
-                reason="base_moved",
+            return BaseMovedError(
+                f"The branch {where} has moved from {move.old[:10]} to {now[:10]} meanwhile: close again."
             )
         if "by hook" in said:
-            message = f"A reference-transaction hook refuses the move of {where}: {_hook_words(said)}"
-        else:
-            message = f"The branch {where} cannot be locked: {last_words(said) or 'git ended without a word'}"
-        return RefusedMoveError(message, reason="locked")
+            return RefLockedError(f"A reference-transaction hook refuses the move of {where}: {_hook_words(said)}")
+        return RefLockedError(f"The branch {where} cannot be locked: {last_words(said) or 'git ended without a word'}")
 
 
 class _Transaction:

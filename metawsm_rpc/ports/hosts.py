@@ -235,13 +235,16 @@ class Merging(Protocol):
         """Return the worktrees of a repository that have `base` checked out."""
 
     def in_the_way(self, move: RefMove, exempt: Sequence[str]) -> tuple[str, ...]:
-        """Return the files in the checkouts that the move would have to overwrite."""
+        """Return the files, relative to their checkout, that the move would have to overwrite."""
 
     def prepare(self, key: str, move: RefMove) -> None:
-        """Lock the branch for the move (git's `prepare`). Raises `HostError` when it has moved."""
+        """Lock the branch for the move (git's `prepare`). Raises `BaseMovedError` or `RefLockedError`."""
 
-    def advance_checkouts(self, move: RefMove) -> None:
-        """Bring each checkout's files and index from `old` to `new`; repeatable."""
+    def advance_checkouts(self, move: RefMove, exempt: Sequence[str] = ()) -> None:
+        """Bring each checkout's files and index from `old` to `new`; repeatable.
+
+        Files that are `exempt` and in the way keep their content. Raises `InTheWayError` for others.
+        """
 
     def restore_checkouts(self, move: RefMove) -> None:
         """Bring each checkout back from `new` to `old`; repeatable."""
@@ -261,8 +264,11 @@ class Merging(Protocol):
     def unpin(self, source: str, pin_prefix: str) -> None:
         """Delete the refs below `pin_prefix`."""
 
-    def clear_stale_lock(self, source: str, base: str) -> bool:
-        """Remove the branch's `.lock` when no process holds it; the journal says it is ours."""
+    def clear_stale_lock(self, source: str, base: str, new: str | None = None) -> bool:
+        """Remove the branch's `.lock` when no process holds it; the journal says it is ours.
+
+        With `new` only the lock of a move to that commit is. Returns whether the branch is free now.
+        """
 
 
 # --- workspaces as wsm knows them ----------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from merging_support import Repository, merging, use_private_git
 
-from metawsm_rpc.errors import HostError, RefusedMoveError
+from metawsm_rpc.errors import HostError, InTheWayError, RefLockedError
 from metawsm_rpc.hosts import locks
 
 CHANGES = {"changed.txt": "new\n", "added.txt": "added\n", "removed.txt": None}
@@ -206,9 +206,9 @@ def test_what_metawsm_keeps_is_exempt_and_keeps_its_content_both_ways(repository
 
     assert in_the_way(repository, tip) == ("ttmp/T-1/index.md", "ttmp/T-1/new.md")
     assert in_the_way(repository, tip, exempt) == ()
-    with pytest.raises(RefusedMoveError) as refused:
+    with pytest.raises(InTheWayError) as refused:
         merging().advance_checkouts(move)
-    assert refused.value.reason == "in_the_way"
+    assert refused.value.files == ("ttmp/T-1/index.md", "ttmp/T-1/new.md")
     assert not (repository.path / "code.py").exists()
 
     merging().advance_checkouts(move, exempt)
@@ -321,10 +321,9 @@ def test_an_index_that_somebody_has_locked_is_refused_and_stays_locked(repositor
     lock = repository.path / ".git/index.lock"
     lock.touch()
 
-    with pytest.raises(RefusedMoveError) as refused:
+    with pytest.raises(RefLockedError):
         merging().advance_checkouts(move)
 
-    assert refused.value.reason == "locked"
     assert lock.exists()
     assert repository.status() == []
 
@@ -482,6 +481,31 @@ def test_a_sparse_checkout_stays_sparse(tmp_path):
 
     assert repository.status() == []
     assert not (repository.path / "out").exists()
+
+
+def test_a_submodules_files_are_left_to_the_person_as_git_merge_does(repository, tmp_path):
+    library = Repository(tmp_path / "lib")
+    repository.git("config", "--global", "protocol.file.allow", "always")
+    repository.git("config", "submodule.recurse", "true")
+    repository.git("submodule", "--quiet", "add", str(library.path), "lib")
+    repository.git("commit", "-q", "-m", "submodule")
+    later = library.commit("later", {"later.txt": "later\n"})
+    repository.git("fetch", "-q", cwd=repository.path / "lib")
+    repository.git("switch", "-q", "--no-recurse-submodules", "-c", "task/t-1")
+    repository.git("update-index", "--cacheinfo", f"160000,{later},lib")
+    repository.git("commit", "-q", "-m", "newer library")
+    repository.git("switch", "-q", "--no-recurse-submodules", "main")
+    move = repository.move(repository.commit_of("task/t-1"))
+
+    assert merging().in_the_way(move, ()) == ()
+    merging().advance_checkouts(move)
+    merging().restore_checkouts(move)
+    assert repository.status() == []
+    merging().advance_checkouts(move)
+    follow(repository, move)
+
+    assert repository.status() == [" M lib"]
+    assert repository.git("rev-parse", ":lib") == later
 
 
 def test_file_names_that_are_not_text_are_named_so_that_they_can_be_shown(repository):

@@ -151,6 +151,22 @@ def test_a_folder_that_is_no_worktree_any_more_blocks(repository, worktree, tmp_
     assert gates(repository, worktree) == [("wrong_branch", ())], "also below a stranger's repository"
 
 
+def test_a_clone_in_place_of_the_worktree_blocks(repository, worktree):
+    shutil.rmtree(worktree)
+    repository.git("clone", "-q", "-b", BRANCH, str(repository.path), str(worktree))
+
+    assert gates(repository, worktree) == [("wrong_branch", ())]
+
+
+def test_a_plain_folder_inside_the_source_blocks(repository):
+    worktree = repository.path / "workspaces/app"
+    repository.git("worktree", "add", "-q", "-b", BRANCH, str(worktree))
+    assert gates(repository, worktree) == []
+
+    (worktree / ".git").unlink()
+    assert gates(repository, worktree) == [("wrong_branch", ())]
+
+
 # --- nested repositories ----------------------------------------------------------------------------
 
 
@@ -302,6 +318,9 @@ def test_an_operation_on_the_base_blocks(repository, worktree):
     assert [reason for reason, _ in gates(repository, worktree)] == ["operation_in_progress"]
     repository.git("rebase", "--abort")
     assert gates(repository, worktree) == []
+
+    start_bisect(repository, repository.path)
+    assert gates(repository, worktree) == [], "a bisect goes back to wherever the base is then"
 
 
 def test_all_reasons_are_told_at_once(repository, worktree, tmp_path):
