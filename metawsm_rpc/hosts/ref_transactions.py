@@ -40,7 +40,7 @@ class RefTransactions:
             RefLockedError: somebody else has locked it, or a hook refuses. Nothing is locked by us then.
         """
         self.abort(key)
-        transaction = _Transaction(self._git, _home(self._git, move), f"metawsm: close {key}")
+        transaction = _Transaction(self._git, _home(self._git, move))
         ref = branch_ref(move.base)
         try:
             answered = transaction.ask(
@@ -71,11 +71,6 @@ class RefTransactions:
         transaction = self._prepared.pop(key, None)
         if transaction is not None:
             transaction.end()
-
-    def abort_all(self) -> None:
-        """Let go of everything that is prepared."""
-        for key in tuple(self._prepared):
-            self.abort(key)
 
     def move(self, move: RefMove) -> None:
         """Move the branch in one go; harmless when it has `new` already, alone or below later commits.
@@ -109,7 +104,7 @@ class RefTransactions:
 class _Transaction:
     """One `git update-ref --stdin` that waits for our word."""
 
-    def __init__(self, git: Git, folder: str, message: str) -> None:
+    def __init__(self, git: Git, folder: str) -> None:
         self._commands = git.commands
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end(); a pipe could fill up with a hook's words
         try:
@@ -117,7 +112,7 @@ class _Transaction:
             # Python closes all other descriptors in every child, so that no other child of ours keeps
             # this one's input open when we die.
             self._process = subprocess.Popen(
-                ("git", "update-ref", "--stdin", "-z", "-m", message),
+                ("git", "update-ref", "--stdin", "-z", "-m", "metawsm: close"),
                 cwd=folder,
                 env=git_environment(os.environ),
                 stdin=subprocess.PIPE,

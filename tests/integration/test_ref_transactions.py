@@ -77,8 +77,8 @@ def test_the_reflogs_of_branch_and_head_name_the_close(repository, git_merging):
     git_merging.prepare("run", move)
     git_merging.commit("run")
 
-    assert "metawsm: close run" in repository.git("reflog", "-1", "main")
-    assert "metawsm: close run" in repository.git("reflog", "-1", "HEAD", cwd=linked)
+    assert "metawsm: close" in repository.git("reflog", "-1", "main")
+    assert "metawsm: close" in repository.git("reflog", "-1", "HEAD", cwd=linked)
 
 
 def test_a_persons_commit_is_refused_while_a_move_is_prepared(repository, git_merging):
