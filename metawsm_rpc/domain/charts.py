@@ -1,12 +1,12 @@
 """Hierarchical state machines as data: a chart, its checks, and the pure function that advances it.
 
-A `Chart` lists states (which may be nested in a superstate) and moves. `advance` answers where an
-event leads; it changes nothing. Defining a chart checks it: names exist, every state can be
-reached, and only final states are without a way out.
+A `Chart` lists states (which may be nested in superstates) and moves. `advance` answers where an
+event leads; it changes nothing. Defining a chart checks it: names exist, superstates form a tree,
+every state can be reached, every move can be taken, and from everywhere the end is in reach.
 """
 
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple, NoReturn
 
 from metawsm_rpc.errors import IllegalTransitionError
 
@@ -38,7 +38,10 @@ class ChartError(ValueError):
 
 
 class Chart:
-    """A lifecycle: `states` in reading order, nested by `superstates`, with `initial` and `final`."""
+    """A lifecycle: `states` in reading order, nested by `superstates`, with `initial` and `final`.
+
+    A superstate's members are states or superstates. Raises `ChartError` for a wrong definition.
+    """
 
     def __init__(
         self,
@@ -58,16 +61,19 @@ class Chart:
         self.moves = moves
         self._table: dict[tuple[str, str], list[Move]] = {}
         self._check_names()
+        self._check_nesting()
         for move in moves:
             for state in self.members(*move.sources):
                 self._table.setdefault((state, move.event), []).append(move)
+        self._check_moves()
         self._check_graph()
 
     def members(self, *names: str) -> tuple[str, ...]:
         """Return the states that the names, of states or superstates, stand for, each once."""
         found: dict[str, None] = {}
         for name in names:
-            found.update(dict.fromkeys(self.superstates.get(name, (name,))))
+            inside = self.superstates.get(name)
+            found.update(dict.fromkeys((name,) if inside is None else self.members(*inside)))
         return tuple(found)
 
     def events(self, state: str) -> tuple[str, ...]:
@@ -90,33 +96,53 @@ class Chart:
                     yield state, move, move.target
 
     def _check_names(self) -> None:
-        known = {*self.states, *self.superstates}
-        used = {self.initial, *self.final}
-        for members in self.superstates.values():
-            used.update(members)
-        for move in self.moves:
-            used.update(move.sources)
-            used.update(() if move.target is None else (move.target,))
-        if unknown := used - known:
-            raise ChartError(f"chart {self.name}: unknown states {sorted(unknown)}")
-        if nested := {move.target for move in self.moves} & set(self.superstates):
-            raise ChartError(f"chart {self.name}: {nested} have no single state to enter")
+        named = (*self.states, *self.superstates)
+        if twice := {name for name in named if named.count(name) > 1}:
+            self._refuse("there is more than one of", twice)
+        states = {self.initial, *self.final, *(move.target for move in self.moves if move.target is not None)}
+        if unknown := states - set(self.states):
+            self._refuse("no such states:", unknown)
+        used = {
+            name for names in (*self.superstates.values(), *(move.sources for move in self.moves)) for name in names
+        }
+        if unknown := used - set(named):
+            self._refuse("neither states nor superstates:", unknown)
+
+    def _check_nesting(self) -> None:
+        inside = [name for members in self.superstates.values() for name in members]
+        if twice := {name for name in inside if inside.count(name) > 1}:
+            self._refuse("in more than one superstate:", twice)
+        # With one parent each, whatever the outermost ones do not lead to is nested in itself.
+        outermost = set(self.superstates) - set(inside)
+        if circular := set(self.superstates) - _reached(outermost, self.superstates):
+            self._refuse("nested in themselves:", circular)
+
+    def _check_moves(self) -> None:
+        if never := {move.event for move in self.moves if not self.members(*move.sources)}:
+            self._refuse("events that lead from nowhere:", never)
+        for (state, event), moves in self._table.items():
+            guards = [move.guard for move in moves]
+            if len(set(guards)) < len(guards) or None in guards[:-1]:
+                self._refuse(f"from {state}, a move hides another one of", {event})
 
     def _check_graph(self) -> None:
-        ways_out: dict[str, set[str]] = {state: set() for state in self.states}
+        onwards: dict[str, set[str]] = {state: set() for state in self.states}
+        back: dict[str, set[str]] = {state: set() for state in self.states}
         for source, _, target in self.edges():
-            ways_out[source].add(target)
-        reached, frontier = {self.initial}, [self.initial]
-        while frontier:
-            for target in ways_out[frontier.pop()] - reached:
-                reached.add(target)
-                frontier.append(target)
-        if unreachable := set(self.states) - reached:
-            raise ChartError(f"chart {self.name}: cannot be reached: {sorted(unreachable)}")
-        for state in self.states:
-            stuck = not ways_out[state] - {state}
-            if stuck and state not in self.final:
-                raise ChartError(f"chart {self.name}: {state} is a trap but not final")
+            if source != target:
+                onwards[source].add(target)
+                back[target].add(source)
+        if unreachable := set(self.states) - _reached({self.initial}, onwards):
+            self._refuse("cannot be reached:", unreachable)
+        if left := {state for state in self.final if onwards[state]}:
+            self._refuse("final, but with a way out:", left)
+        # A lifecycle without an end only must not get stuck.
+        ends = self.final or tuple(state for state in self.states if onwards[state])
+        if traps := set(self.states) - _reached(set(ends), back):
+            self._refuse("traps that are not final:", traps)
+
+    def _refuse(self, what: str, names: Iterable[str]) -> NoReturn:
+        raise ChartError(f"chart {self.name}: {what} {', '.join(sorted(names))}")
 
     def find(self, state: str, event: str, facts: Collection[str]) -> Move | None:
         """Return the move that an event takes in a state, or None when there is none."""
@@ -124,6 +150,16 @@ class Chart:
             if move.guard is None or move.guard in facts:
                 return move
         return None
+
+
+def _reached(start: Collection[str], ways: Mapping[str, Collection[str]]) -> set[str]:
+    """Return what can be reached from `start`, itself included."""
+    reached, frontier = set(start), list(start)
+    while frontier:
+        for target in set(ways.get(frontier.pop(), ())) - reached:
+            reached.add(target)
+            frontier.append(target)
+    return reached
 
 
 def advance(chart: Chart, state: str, event: str, *, entity: str, facts: Collection[str] = ()) -> Advance:

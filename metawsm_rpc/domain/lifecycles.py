@@ -2,6 +2,9 @@
 
 from metawsm_rpc.domain.charts import Chart, Move
 
+SETTLING = ("running", "awaiting_guidance", "completed", "failed")
+"""The states of a run, between start and stop, in which its status is what `settle` makes of its children."""
+
 RUN = Chart(
     "run",
     states=(
@@ -17,10 +20,7 @@ RUN = Chart(
         "closing",
         "closed",
     ),
-    superstates={
-        "active": ("planning", "running", "awaiting_guidance", "paused"),
-        "settling": ("running", "awaiting_guidance", "completed", "failed"),
-    },
+    superstates={"active": ("planning", "running", "awaiting_guidance", "paused")},
     initial="created",
     final=("closed",),
     moves=(
@@ -28,11 +28,10 @@ RUN = Chart(
         Move("fail_plan", ("planning",), "failed"),
         Move("pause", ("planning",), "paused"),
         Move("start", ("planning",), "running"),
-        # Between start and stop the status is what `settle` makes of the children.
-        Move("settle", ("settling",), "running", "settles_running"),
-        Move("settle", ("settling",), "awaiting_guidance", "settles_awaiting_guidance"),
-        Move("settle", ("settling",), "completed", "settles_completed"),
-        Move("settle", ("settling",), "failed", "settles_failed"),
+        Move("settle", SETTLING, "running", "settles_running"),
+        Move("settle", SETTLING, "awaiting_guidance", "settles_awaiting_guidance"),
+        Move("settle", SETTLING, "completed", "settles_completed"),
+        Move("settle", SETTLING, "failed", "settles_failed"),
         Move("stop", ("active", "failed"), "stopping", effects=("end_sessions",)),
         Move("stop", ("completed",), None, effects=("end_sessions",)),
         Move("stop", ("stopping", "stopped"), None),

@@ -387,7 +387,7 @@ class StoreTransaction:
         """Settle each run that was touched; called once, before the commit."""
         for run_id in self._touched:
             status = reading.run(self._connection, run_id).status
-            if status not in lifecycles.RUN.superstates["settling"]:
+            if status not in lifecycles.SETTLING:
                 continue
             steps = reading.steps(self._connection, run_id)
             agents = reading.agents(self._connection, run_id)
