@@ -71,21 +71,32 @@ def suffix(run: str) -> str:
 def slug(text: str) -> str:
     """Return `text` as lower-case ASCII letters, digits, `_` and single `-`; may be empty."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower()).strip("-_")
+    return re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower())[:_SLUG_LENGTH].strip("-_")
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+_SLUG_LENGTH = 100
+"""A folder's name has room for 255 bytes, and compatibility forms such as `ﬃ` make a name longer."""
+
+
+def _digest(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def distinct(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return a name for every key; names that would be equal, or empty, get a hash of their key."""
-    counts: dict[str, int] = {}
-    for name in wanted.values():
-        counts[name] = counts.get(name, 0) + 1
-    return {
-        key: name if name and counts[name] == 1 else f"{name}-{_digest(key)}".strip("-") for key, name in wanted.items()
-    }
+    """Return a name for every key, no two alike; names that would be equal, or empty, get a hash of their key."""
+    found, hashed, digits = dict(wanted), {key for key, name in wanted.items() if not name}, 6
+    while True:
+        for key in hashed:
+            found[key] = f"{wanted[key]}-{_digest(key, digits)}".strip("-")
+        keys: dict[str, list[str]] = {}
+        for key, name in found.items():
+            keys.setdefault(name, []).append(key)
+        clashing = {key for same in keys.values() if len(same) > 1 for key in same}
+        if not clashing:
+            return found
+        # A hash can equal another one, or the end of somebody's whole name.
+        digits += 2 if clashing & hashed else 0
+        hashed |= clashing
 
 
 def workspace_names(tickets: Iterable[str], run: str) -> dict[str, str]:
@@ -101,4 +112,5 @@ def session_name(pattern: str, *, agent: str, workspace: str, ticket: str, run: 
     filled = pattern.replace("{agent}", agent).replace("{workspace}", workspace).replace("{ticket}", ticket)
     name = re.sub(r"[^A-Za-z0-9_]+", "-", unicodedata.normalize("NFKD", filled).encode("ascii", "ignore").decode())
     name = name.strip("-") or "agent"
-    return name if suffix(run) in name else f"{name}-{suffix(run)}"
+    # As words of their own: that a ticket happens to contain the letters does not tell runs apart.
+    return name if f"-{suffix(run)}-" in f"-{name}-" else f"{name}-{suffix(run)}"
