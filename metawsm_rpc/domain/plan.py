@@ -165,13 +165,14 @@ def _plan_ticket(steps: _Steps, request: PlanRequest, ticket: str) -> None:
         )
         for repo in workspace.repos
     )
+    registered = f"{'Use' if workspace.exists else 'Register'} the workspace {workspace.path}"
     copied = f", copy {', '.join(request.copy)} from each source" if request.copy else ""
     prepared = steps.add(
         "prepare_workspace",
         f"prepare {workspace.name}",
         ticket=ticket,
         after=created,
-        description=f"Register the workspace {workspace.path}{copied}",
+        description=f"{registered}{copied}",
     )
     ready = (prepared, *_plan_setup(steps, request, ticket, prepared))
     for agent in request.agents:
