@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from metawsm_rpc.domain.health import Evidence
 from metawsm_rpc.domain.models import (
     Agent,
     Blocked,
     Event,
     Guidance,
     Health,
+    HealthState,
     Merge,
     Problem,
     Run,
@@ -109,11 +109,20 @@ class CloseAnswer(NamedTuple):
     blocked: tuple[Blocked, ...]
 
 
+class Observation(NamedTuple):
+    """One thing that was looked at; `says` is the state that it speaks for, None when it decides nothing."""
+
+    source: str
+    observed: str
+    at: str
+    says: HealthState | None
+
+
 class Explained(NamedTuple):
     """A verdict, and everything that was looked at, strongest evidence first."""
 
     health: Health | None
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Observation, ...]
 
 
 class EventsListed(NamedTuple):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from metawsm_rpc import answers
+from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, Strategy
 from metawsm_rpc.engine.supervision import Supervisor
 from metawsm_rpc.engine.world import World
@@ -169,7 +170,10 @@ class Service:
         self._supervisor.sweep([run.run_id])
         found = self.agent(run, agent, ticket)
         verdict = self._supervisor.explain(found)
-        return answers.Explained(found.health, verdict.evidence if verdict else ())
+        evidence = verdict.evidence if verdict else ()
+        return answers.Explained(
+            found.health, tuple(answers.Observation(e.source, e.observed, timestamp(e.at), e.says) for e in evidence)
+        )
 
     def transcript(
         self,
@@ -449,6 +453,10 @@ class Service:
     def sweep(self, run_id: str) -> None:
         """Bring one run up to date with the machine."""
         self._supervisor.sweep([run_id])
+
+    def finish(self, run_id: str) -> None:
+        """Wait until this process has driven a run as far as it goes."""
+        self._drives.wait(run_id)
 
     def follow(self, run_id: str, since: int) -> Iterator[Event]:
         """Yield the run's events after `since` as they come, until this process has driven it as far as it goes."""

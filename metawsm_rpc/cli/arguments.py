@@ -10,7 +10,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are the protocol's, and whose help is readable on any terminal."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **options})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": _formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way in which errors are told."""
@@ -18,6 +18,11 @@ class Parser(argparse.ArgumentParser):
             f"{message[:1].upper()}{message[1:].rstrip('.')}.",
             hint=f"`{self.prog} --help` shows what it takes.",
         )
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # Each add_argument() asks for a formatter, and one without a width imports shutil.
+    return argparse.HelpFormatter(prog, width=100)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

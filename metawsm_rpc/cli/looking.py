@@ -79,7 +79,7 @@ def _chosen_agent(verbs: Service, parsed: Namespace) -> tuple[str, Agent]:
     return run.run_id, verbs.agent(run, parsed.agent or agents[0].name, parsed.ticket)
 
 
-def _attach(parsed: Namespace) -> int:
+def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not come back
     with service(parsed) as verbs:
         run_id, agent = _chosen_agent(verbs, parsed)
         attachment = verbs.attach(run_id, agent=agent.name, ticket=agent.ticket)
@@ -90,7 +90,7 @@ def _attach(parsed: Namespace) -> int:
         raise InvalidParamsError(
             "An agent's terminal opens in a terminal; here is none.", hint=f"Run: {' '.join(attachment.argv)}"
         )
-    os.execvp(attachment.argv[0], attachment.argv)  # noqa: RET503, S606 - our own argv takes this process over
+    os.execvp(attachment.argv[0], attachment.argv)  # noqa: S606 - our own argv takes this process over
 
 
 def _logs_arguments(parser: ArgumentParser) -> None:

@@ -22,9 +22,12 @@ def wire(value: Any) -> Any:
     NamedTuples become objects with camelCase keys, other tuples and lists arrays; the keys of
     dictionaries are data and stay as they are.
     """
+    kind: Any = type(value)
+    if kind is str or kind is int or value is None:  # nearly all values are
+        return value
     if isinstance(value, tuple):
-        if hasattr(value, "_fields"):
-            return dict(zip(_wire_names(type(value)), map(wire, value), strict=True))
+        if hasattr(kind, "_fields"):
+            return {name: wire(item) for name, item in zip(_wire_names(kind), value, strict=True)}
         return [wire(item) for item in value]
     if isinstance(value, list):
         return [wire(item) for item in value]

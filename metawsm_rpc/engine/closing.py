@@ -4,14 +4,15 @@ Gates, rehearsal, then two phases with git's own ref transactions, with a journa
 the decision recovery undoes, after it recovery finishes. docs/architecture.md tells the whole story.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Blocked, Merge, Run
 from metawsm_rpc.engine import stopping
 from metawsm_rpc.engine.tidying import Tidied, tidy
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import BaseMovedError, CloseBlockedError, HostError, MetawsmError
+from metawsm_rpc.errors import BaseMovedError, CloseBlockedError, HostError, MetawsmError, RefusedMoveError
 from metawsm_rpc.policy.view import CloseRules
 from metawsm_rpc.ports import MergeRequest, Merging, RefMove, Rehearsed
 from metawsm_rpc.ports.store import CloseJournal, Lease
@@ -74,8 +75,8 @@ class Closer:
             self._back_out(lease, "cut off before the decision; nothing was merged")
         elif journal.phase == "decided":
             for move in journal.moves:
-                self._merging.clear_stale_lock(move.source, move.base)
-                self._merging.advance_checkouts(move)
+                self._merging.clear_stale_lock(move.source, move.base, move.new)
+                self._merging.advance_checkouts(move, self._exempt())
                 self._merging.move(move)
             self._journal(lease, journal._replace(phase="merged"))
 
@@ -133,16 +134,12 @@ class Closer:
             self._journal(lease, journal)
             try:
                 self._prepare(rehearsal.moves)
+                journal = journal._replace(phase="decided")
+                self._journal(lease, journal)
             except BaseMovedError:
                 self._undo(rehearsal.moves)
                 continue
-            except MetawsmError:
-                self._undo(rehearsal.moves)
-                raise
-            journal = journal._replace(phase="decided")
-            try:
-                self._journal(lease, journal)
-            except MetawsmError:
+            except BaseException:
                 # Not recorded means not decided.
                 self._undo(rehearsal.moves)
                 raise
@@ -157,17 +154,35 @@ class Closer:
         raise _blocked(self._run, tuple(self._moved(move) for move in rehearsal.moves))
 
     def _prepare(self, moves: Sequence[RefMove]) -> None:
+        """Lock every branch, then bring the checkouts along. Raises `BaseMovedError`, `CloseBlockedError`."""
         for number, move in enumerate(moves):
-            self._merging.prepare(_key(number, move), move)
+            with self._told(move):
+                self._merging.prepare(_key(number, move), move)
         for move in moves:
-            self._merging.advance_checkouts(move)
+            with self._told(move):
+                self._merging.advance_checkouts(move, self._exempt())
+
+    @contextmanager
+    def _told(self, move: RefMove) -> Iterator[None]:
+        """Report a refused move as what blocks the close; a base that moved is rehearsed again instead."""
+        try:
+            yield
+        except BaseMovedError:
+            raise
+        except RefusedMoveError as error:
+            tickets = ", ".join(self._run.tickets)
+            blocked = Blocked(move.name, tickets, error.reason, error.message, error.files)
+            raise _blocked(self._run, (blocked,)) from error
 
     def _undo(self, moves: Sequence[RefMove]) -> None:
-        for move in moves:
-            self._merging.restore_checkouts(move)
-        for number, move in enumerate(moves):
-            self._merging.abort(_key(number, move))
-            self._merging.clear_stale_lock(move.source, move.base)
+        """Take everything back; whatever fails on the way, every branch is let go of."""
+        try:
+            for move in moves:
+                self._merging.restore_checkouts(move)
+        finally:
+            for number, move in enumerate(moves):
+                self._merging.abort(_key(number, move))
+                self._merging.clear_stale_lock(move.source, move.base, move.new)
 
     def _moved(self, move: RefMove) -> Blocked:
         return Blocked(

@@ -110,12 +110,9 @@ class Launcher:
         )
         context.check_program()
         terminals = self._world.machine.terminals(self._policy)
-        if agent.launch is not None and agent.status == "pending":
-            for pane in terminals.panes():
-                if pane.launch == agent.launch:
-                    self._note(agent, agent.launch, pane.pid)
-                    return
         if agent.launch is not None:
+            if self._started_unnoted(agent, context):
+                return
             # The old process must be gone before a new one starts.
             grace = ExecutionLimits.of(self._policy).stop_grace_seconds
             terminals.end(agent.session, agent.launch, agent.pid, grace)
@@ -123,7 +120,8 @@ class Launcher:
         with self._world.store.transaction(self._lease) as transaction:
             transaction.set_agent(agent.run_id, agent.ticket, agent.name, launch=launch, pid=None)
         folders = self._world.machine.folders()
-        folders.prepare(context.paths, launch, brief(context, ticket, feedback))
+        text = self._world.machine.tickets(self._policy).text(ticket)
+        folders.prepare(context.paths, launch, brief(context, ticket, text, feedback))
         pid = terminals.start(
             Launch(
                 run_id=self._run.run_id,
@@ -143,7 +141,24 @@ class Launcher:
         )
         self._note(agent, launch, pid)
 
-    def _note(self, agent: Agent, launch: str, pid: int) -> None:
+    def _started_unnoted(self, agent: Agent, context: LaunchContext) -> bool:
+        """Note a launch that was begun by a process that died before it could say so."""
+        launch = agent.launch
+        if launch is None or agent.pid is not None:
+            return False
+        terminals = self._world.machine.terminals(self._policy)
+        for pane in terminals.panes():
+            if pane.launch == launch:
+                self._note(agent, launch, pane.pid)
+                return True
+        directory = self._world.machine.folders().launch_directory(context.paths, launch)
+        if terminals.exit_record(directory) is None:
+            return False
+        # It has come and gone; the next sweep tells how.
+        self._note(agent, launch, None)
+        return True
+
+    def _note(self, agent: Agent, launch: str, pid: int | None) -> None:
         now = timestamp(self._world.clock())
         with self._world.store.transaction(self._lease) as transaction:
             transaction.move_agent(
@@ -166,7 +181,7 @@ class Launcher:
             )
 
 
-def brief(context: LaunchContext, ticket: Ticket, feedback: tuple[str, ...] = ()) -> str:
+def brief(context: LaunchContext, ticket: Ticket, text: str, feedback: tuple[str, ...] = ()) -> str:
     """Return the Markdown that tells an agent what to do and how to say how it goes."""
     signal = "$METAWSM_BIN signal"
     repos = "\n".join(
@@ -177,8 +192,13 @@ def brief(context: LaunchContext, ticket: Ticket, feedback: tuple[str, ...] = ()
     skills = "".join(f"\n- {skill}" for skill in context.profile.skills)
     return f"""# {ticket.ticket}: {ticket.title}
 
-You are the agent `{context.agent}` of run `{context.run_id}`. The ticket is `{ticket.path}`;
-read it and what stands beside it in its folder first.
+You are the agent `{context.agent}` of run `{context.run_id}`.
+
+## The ticket
+
+{text.strip() or "Its title says all."}
+
+Its folder, with what else there is to read: `{ticket.directory}`
 
 ## Repositories
 

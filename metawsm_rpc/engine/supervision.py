@@ -14,7 +14,7 @@ from metawsm_rpc.engine import signals
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import HostError, MetawsmError
 from metawsm_rpc.policy.view import ExecutionLimits, HealthThresholds, TmuxOptions, profile_of
-from metawsm_rpc.ports import Exit, Pane
+from metawsm_rpc.ports import Exit, Pane, Terminals
 from metawsm_rpc.ports.store import Transaction
 
 _OBSERVED_STATUS: Mapping[str, str] = {
@@ -34,13 +34,22 @@ class _Seen(NamedTuple):
     exit: Exit | None
 
 
+class _RunRules(NamedTuple):
+    """What the policy of a run says to a sweep; it never changes."""
+
+    policy: Mapping[str, Any]
+    socket: str
+    terminals: Terminals
+    thresholds: Thresholds
+
+
 class Supervisor:
     """Sweeps the runs of one root."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._folders = world.machine.folders()
-        self._policies: dict[str, Mapping[str, Any]] = {}
+        self._rules: dict[str, _RunRules] = {}
 
     def sweep(self, run_ids: Iterable[str] | None = None) -> None:
         """Bring the store up to date with the machine, for all runs that may move or for some."""
@@ -72,11 +81,17 @@ class Supervisor:
         (seen,) = self._look([agent])
         return self._judge(seen)
 
-    def policy(self, run_id: str) -> Mapping[str, Any]:
-        """Return the policy of a run, which never changes."""
-        if run_id not in self._policies:
-            self._policies[run_id] = self._world.store.policy(run_id)
-        return self._policies[run_id]
+    def _rules_of(self, run_id: str) -> _RunRules:
+        if run_id not in self._rules:
+            policy = self._world.store.policy(run_id)
+            limits = HealthThresholds.of(policy)
+            self._rules[run_id] = _RunRules(
+                policy,
+                TmuxOptions.of(policy).socket,
+                self._world.machine.terminals(policy),
+                Thresholds(limits.idle_seconds, limits.activity_stalled_seconds, limits.progress_stalled_seconds),
+            )
+        return self._rules[run_id]
 
     # --- looking ---
 
@@ -84,46 +99,34 @@ class Supervisor:
         panes: dict[str, dict[str, Pane] | None] = {}
         seen = []
         for agent in agents:
-            policy = self.policy(agent.run_id)
-            socket = TmuxOptions.of(policy).socket
-            if socket not in panes:
-                panes[socket] = self._panes(policy)
-            by_launch = panes[socket]
+            rules = self._rules_of(agent.run_id)
+            if rules.socket not in panes:
+                panes[rules.socket] = _panes(rules.terminals)
+            by_launch = panes[rules.socket]
             pane = by_launch.get(agent.launch or "") if by_launch is not None else None
-            paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)
-            directory = self._folders.launch_directory(paths, agent.launch or "")
-            record = None if pane else self._world.machine.terminals(policy).exit_record(directory)
-            seen.append(_Seen(agent, pane, by_launch is not None, record))
+            seen.append(_Seen(agent, pane, by_launch is not None, None if pane else self._exit_record(agent)))
         return seen
 
-    def _panes(self, policy: Mapping[str, Any]) -> dict[str, Pane] | None:
-        try:
-            return {pane.launch: pane for pane in self._world.machine.terminals(policy).panes()}
-        except HostError:
-            # tmux is there but does not answer: nothing can be claimed, least of all a death.
-            return None
+    def _exit_record(self, agent: Agent) -> Exit | None:
+        paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)
+        directory = self._folders.launch_directory(paths, agent.launch or "")
+        return self._rules_of(agent.run_id).terminals.exit_record(directory)
 
     def _is_abandoned(self, run_id: str) -> bool:
         """Return whether steps are under way in the store that no process is carrying out."""
-        running = any(step.status == "running" for step in self._world.store.steps(run_id))
-        return running and not self._world.store.driven(run_id)
+        return self._world.store.has_running_steps(run_id) and not self._world.store.driven(run_id)
 
-    def _facts(self, seen: _Seen) -> Facts:
+    def _judge(self, seen: _Seen) -> Verdict:
         agent = seen.agent
-        activity = seen.pane.activity if seen.pane else _or_none(agent.last_activity_at)
-        return Facts(
+        facts = Facts(
             started=seconds(agent.started_at) if agent.started_at else self._world.clock(),
             terminal=(seen.pane is not None) if seen.answered else None,
             said=agent.said,
             said_at=_or_none(agent.said_at),
-            activity=activity,
+            activity=seen.pane.activity if seen.pane else _or_none(agent.last_activity_at),
             progress=_or_none(agent.last_progress_at),
         )
-
-    def _judge(self, seen: _Seen) -> Verdict:
-        limits = HealthThresholds.of(self.policy(seen.agent.run_id))
-        thresholds = Thresholds(limits.idle_seconds, limits.activity_stalled_seconds, limits.progress_stalled_seconds)
-        return judge(self._facts(seen), thresholds, self._world.clock())
+        return judge(facts, self._rules_of(agent.run_id).thresholds, self._world.clock())
 
     def _health(self, seen: _Seen) -> Health:
         return as_health(self._judge(seen), seen.agent.health, self._world.clock())
@@ -169,7 +172,7 @@ class Supervisor:
         if signal := _signal_of(record.code):
             self._died(transaction, agent, f"signal {signal} killed it", **at)
             return
-        completes = profile_of(self.policy(agent.run_id), agent.name).completes_on == "exit"
+        completes = profile_of(self._rules_of(agent.run_id).policy, agent.name).completes_on == "exit"
         facts = {"exit_completes"} if completes and record.code == 0 else set()
         why = f"it exited with {record.code}"
         if record.code == 0 and not completes:
@@ -199,11 +202,21 @@ class Supervisor:
             )
 
     def _interrupt_steps(self, transaction: Transaction, run_id: str) -> None:
-        resume = ExecutionLimits.of(self.policy(run_id)).on_interrupt == "resume"
+        if self._world.store.driven(run_id):
+            return  # somebody has taken it up since the look
+        resume = ExecutionLimits.of(self._rules_of(run_id).policy).on_interrupt == "resume"
         for step in self._world.store.steps(run_id):
             if step.status == "running":
                 limit = None if resume else step.attempts - 1
                 transaction.move_step(run_id, step.index, "interrupt", message="interrupted", attempt_limit=limit)
+
+
+def _panes(terminals: Terminals) -> dict[str, Pane] | None:
+    try:
+        return {pane.launch: pane for pane in terminals.panes()}
+    except HostError:
+        # tmux is there but does not answer: nothing can be claimed, least of all a death.
+        return None
 
 
 def _or_none(text: str | None) -> float | None:

@@ -55,8 +55,8 @@ def tidy(world: World, run: Run, lease: Lease) -> Tidied:
                 whole = False
                 kept.append(Kept(repo.path, removal.reason or "it could not be removed"))
         if whole:
+            world.machine.registry().forget(workspace.name)  # and what it put into the folder
             world.machine.folders().remove_empty(workspace.path)
-            world.machine.registry().forget(workspace.name)
     with world.store.transaction(lease) as transaction:
         for snapshot in snapshots:
             transaction.record(

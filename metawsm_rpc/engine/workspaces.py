@@ -1,7 +1,6 @@
 """What stands in the workspaces of a run: facts, diffs, and bringing the base in."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds
@@ -56,6 +55,8 @@ def refresh(world: World, run: Run) -> None:
 
 def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
     """Ask git about every worktree, side by side, and keep what it says."""
+    from concurrent.futures import ThreadPoolExecutor
+
     worktrees = world.machine.worktrees(world.store.policy(run.run_id))
     asked = [(workspace.ticket, repo) for workspace in workspaces for repo in workspace.repos]
     with ThreadPoolExecutor(4, "observe") as pool:
@@ -84,6 +85,8 @@ def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) ->
 
 def diff(world: World, run: Run, *, ticket: str | None, repo: str | None, patch: bool) -> tuple[Diffed, ...]:
     """Return the committed and uncommitted work of a run's worktrees; those that are gone are left out."""
+    from concurrent.futures import ThreadPoolExecutor
+
     worktrees = world.machine.worktrees(world.store.policy(run.run_id))
     folders = world.machine.folders()
 

@@ -1,13 +1,14 @@
 """What metawsm keeps below `.metawsm` besides the database: one folder for each agent of a run.
 
-    .metawsm/agents/<run>/<ticket>/<agent>/brief.md      what it is asked to do
-                                          /transcript/   all that it printed
-                                          /drop/         signals that could not reach the database
+    .metawsm/agents/<run>/<ticket>/<agent>/brief/brief.md   what it is asked to do
+                                          /transcript/      all that it printed
+                                          /drop/            signals that could not reach the database
                                           /launches/<launch>/   environment file, exit record
 
 Every name in these paths has been checked at the edge (`domain/names.py`).
 """
 
+import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ class LocalFolders:
         # Text and not Path: a status asks this for every agent.
         directory = f"{self._agents}/{run_id}/{ticket}/{agent}"
         return AgentPaths(
-            brief=f"{directory}/brief.md",
+            brief=f"{directory}/brief/brief.md",
             transcript=f"{directory}/transcript",
             drop_box=f"{directory}/drop",
             launches=f"{directory}/launches",
@@ -39,7 +40,7 @@ class LocalFolders:
 
     def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
         """Make the folders of a launch and write the brief, whole or not at all."""
-        for directory in (paths.drop_box, paths.launches, self.launch_directory(paths, launch)):
+        for directory in (str(Path(paths.brief).parent), paths.drop_box, paths.launches, self.launch_directory(paths, launch)):
             _make_private(Path(directory))
         target = Path(paths.brief)
         draft = target.with_name(f".brief.{launch}.draft")
@@ -91,21 +92,12 @@ class LocalFolders:
             return True
 
     def remove_empty(self, path: str) -> None:
-        """Remove a workspace's folder if nothing is left in it but what metawsm put there."""
+        """Remove a workspace's folder if nothing is left in it."""
         folder = Path(path)
-        try:
-            if {entry.name for entry in folder.iterdir()} <= _OURS:
-                for name in _OURS:
-                    (folder / name).unlink(missing_ok=True)
-                folder.rmdir()
-                # The folder of the day goes with its last workspace.
-                folder.parent.rmdir()
-        except OSError:
-            # Not empty, or gone: either is fine.
-            return
-
-
-_OURS = frozenset({"go.work", "go.work.sum", "AGENT.md"})
+        # Not empty, or gone: either is fine. The folder of the day goes with its last workspace.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def _make_private(directory: Path) -> None:

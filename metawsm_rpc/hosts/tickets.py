@@ -26,6 +26,8 @@ from metawsm_rpc.hosts.local_time import local_date, local_timestamp
 from metawsm_rpc.ports import Ticket
 
 _INDEX = "index.md"
+_TEXT_LIMIT = 256 * 1024
+"""Bytes of a ticket's text that go into a brief; what is longer is no text that somebody wrote."""
 _CLOSED = frozenset({"complete", "archived"})
 _SKIPPED = frozenset({".meta", ".git", "node_modules", ".pnpm", "dist", "build", "coverage", ".venv", "__pycache__"})
 """Folders into which docmgr does not look, besides those that begin with `_`."""
@@ -95,6 +97,18 @@ class FileTickets:
         raise TicketNotFoundError(
             f"There is no ticket {wanted!r} below {self._root.directory}.", hint=self._hint(wanted, broken)
         )
+
+    def text(self, ticket: Ticket) -> str:
+        """Return what the ticket's index.md says below its frontmatter.
+
+        Raises `HostError` when the file is gone or cannot be read.
+        """
+        try:
+            with Path(ticket.path).open("rb") as file:
+                frontmatter.read_block(file)
+                return file.read(_TEXT_LIMIT).decode("utf-8", "replace")
+        except OSError as error:
+            raise HostError(f"The ticket {ticket.path} cannot be read: {error.strerror}.") from error
 
     def create(self, ticket: str, *, title: str | None, topics: Sequence[str]) -> Ticket:
         """Make a ticket's folder, whole or not at all, and return the ticket.

@@ -4,7 +4,6 @@ The model is imported by the methods that need it, so that what only looks at ru
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,6 +48,8 @@ class RootPolicy:
 
         Raises `InvalidParamsError` when there is one and `force` is not given.
         """
+        import shutil
+
         from metawsm_rpc.policy.profiles import BUILT_IN
         from metawsm_rpc.policy.schema import starter
 

@@ -318,6 +318,9 @@ class Tickets(Protocol):
         A ticket whose frontmatter is broken is not found, and the hint names the file and line.
         """
 
+    def text(self, ticket: Ticket) -> str:
+        """Return what the ticket's index.md says below its frontmatter."""
+
     def create(self, ticket: str, *, title: str | None, topics: Sequence[str]) -> Ticket:
         """Make a ticket's folder. Raises `InvalidParamsError` when it exists or the name is unusable."""
 
@@ -476,7 +479,7 @@ class Folders(Protocol):
         """Return whether something stands at this path; an empty folder does not count."""
 
     def remove_empty(self, path: str) -> None:
-        """Remove a workspace's folder if nothing is left in it but what metawsm put there."""
+        """Remove a workspace's folder if nothing is left in it."""
 
 
 class Machine(Protocol):

@@ -167,6 +167,9 @@ class Store(Protocol):
     def steps(self, run_id: str) -> tuple[Step, ...]:
         """Return the steps of a run in the order of its plan."""
 
+    def has_running_steps(self, run_id: str) -> bool:
+        """Return whether a step of a run is under way."""
+
     def agents(self, run_id: str) -> tuple[Agent, ...]:
         """Return the agents of a run."""
 

@@ -7,12 +7,10 @@ has lost: the database refuses its writes, whatever it still believes.
 
 import errno
 import fcntl
-import hashlib
 import os
 import sqlite3
 import threading
 import time
-import uuid
 from pathlib import Path
 
 from metawsm_rpc.domain.clock import Clock, seconds, timestamp
@@ -31,7 +29,7 @@ class Leases:
         self._database = database
         self._directory = directory
         self._clock = clock
-        self._holder = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._holder = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._files: dict[Lease, int] = {}
         self._guard = threading.Lock()
 
@@ -123,10 +121,9 @@ class Leases:
 
     def _lock(self, scope: str) -> int | None:
         """Return the descriptor of the locked file, or None when somebody holds it."""
-        name = hashlib.sha256(scope.encode()).hexdigest()[:16]
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
-            file = os.open(self._directory / f"{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            file = os.open(self._directory / f"{scope}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"The lock folder {self._directory} cannot be used: {error.strerror}.") from error
         try:

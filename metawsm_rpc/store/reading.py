@@ -79,6 +79,12 @@ def steps(connection: sqlite3.Connection, run_id: str) -> tuple[Step, ...]:
     return tuple(map(rows.step, found))
 
 
+def has_running_steps(connection: sqlite3.Connection, run_id: str) -> bool:
+    """Return whether a step of a run is under way."""
+    found = connection.execute("SELECT 1 FROM steps WHERE run_id = ? AND status = 'running' LIMIT 1", (run_id,))
+    return found.fetchone() is not None
+
+
 def step(connection: sqlite3.Connection, run_id: str, index: int) -> Step:
     """Return one step. Raises `StepNotFoundError`."""
     row = connection.execute(

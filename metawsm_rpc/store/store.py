@@ -61,6 +61,11 @@ class SqliteStore:
         with self._database.snapshot() as connection:
             return reading.steps(connection, run_id)
 
+    def has_running_steps(self, run_id: str) -> bool:
+        """Return whether a step of a run is under way."""
+        with self._database.snapshot() as connection:
+            return reading.has_running_steps(connection, run_id)
+
     def agents(self, run_id: str) -> tuple[Agent, ...]:
         """Return the agents of a run."""
         with self._database.snapshot() as connection:
