@@ -10,8 +10,8 @@ from metawsm_rpc.errors import HostError, InvalidParamsError, RepoNotFoundError,
 from metawsm_rpc.ports import FileChange, RepoDiff
 from metawsm_rpc.ports.store import Lease
 
-FRESH_SECONDS = 1.0
-"""Git facts of this age are good enough for a look."""
+KEPT_SECONDS = 10.0
+"""Facts that have not changed are written again only after so long: a look should rarely write."""
 
 LOOK_LIMIT = 12
 """How many worktrees a look may ask git about: about 100 ms; larger runs show what was last observed."""
@@ -40,30 +40,31 @@ class Synced(NamedTuple):
 
 
 def refresh(world: World, run: Run) -> None:
-    """Observe the run's worktrees again, unless that was done a moment ago or there are too many."""
+    """Observe the run's worktrees for a look at it, unless they are too many or not there yet."""
     if run.status in ("paused", "closed"):
         return
-    workspaces = world.store.workspaces(run.run_id)
-    stale = [
-        workspace
-        for workspace in workspaces
-        if workspace.observed_at and world.clock() - seconds(workspace.observed_at) > FRESH_SECONDS
-    ]
-    if stale and sum(len(workspace.repos) for workspace in workspaces) <= LOOK_LIMIT:
-        observe(world, run, stale)
+    made = [workspace for workspace in world.store.workspaces(run.run_id) if workspace.observed_at]
+    if 0 < sum(len(workspace.repos) for workspace in made) <= LOOK_LIMIT:
+        observe(world, run, made)
 
 
 def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
-    """Ask git about every worktree, side by side, and keep what it says."""
+    """Ask git about worktrees, side by side, and keep what is new."""
     from concurrent.futures import ThreadPoolExecutor
 
     worktrees = world.machine.worktrees(world.store.policy(run.run_id))
-    asked = [(workspace.ticket, repo) for workspace in workspaces for repo in workspace.repos]
+    asked = [(workspace, repo) for workspace in workspaces for repo in workspace.repos]
     with ThreadPoolExecutor(4, "observe") as pool:
-        seen = list(pool.map(lambda one: (one[0], worktrees.observe(one[1])), asked))
-    with world.store.transaction() as transaction:
-        for ticket, repo in seen:
-            transaction.set_repo(run.run_id, ticket, repo)
+        seen = list(pool.map(lambda one: worktrees.observe(one[1]), asked))
+    changed = [
+        (workspace.ticket, now)
+        for (workspace, before), now in zip(asked, seen, strict=True)
+        if now != before or world.clock() - seconds(workspace.observed_at or run.created_at) > KEPT_SECONDS
+    ]
+    if changed:
+        with world.store.transaction() as transaction:
+            for ticket, repo in changed:
+                transaction.set_repo(run.run_id, ticket, repo)
 
 
 def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) -> list[tuple[Workspace, Repo]]:
