@@ -36,11 +36,14 @@ class Facts(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """One thing that was looked at: what was seen, when it was so, and which state it speaks for."""
+    """One thing that was looked at: what was seen, when it was so, and which state it speaks for.
+
+    `at` is in seconds since the epoch.
+    """
 
     source: str
     observed: str
-    at: str | None
+    at: float
     says: HealthState | None
 
 
@@ -63,39 +66,44 @@ def judge(facts: Facts, thresholds: Thresholds, now: float) -> Verdict:
 
 
 def _evidence(facts: Facts, thresholds: Thresholds, now: float) -> Iterator[Evidence]:
+    if facts.terminal is False:
+        # Nobody waits, works or idles in a session that is gone, whatever was said in it.
+        yield Evidence("terminal", "its tmux session is gone", now, "dead")
     # A statement holds until the agent is active again: who prints is no longer waiting.
     if facts.said is not None and facts.said_at is not None:
         outdated = facts.activity is not None and facts.activity > facts.said_at + SETTLING_SECONDS
         holds = facts.said == "waiting" and not outdated
         told = f"it said that it is {facts.said}" + (", but has been active since" if outdated else "")
-        yield Evidence("signal", told, timestamp(facts.said_at), "waiting" if holds else None)
+        yield Evidence("signal", told, facts.said_at, "waiting" if holds else None)
     if facts.terminal is None:
-        yield Evidence("terminal", "tmux does not answer", timestamp(now), "unknown")
-        return
+        yield Evidence("terminal", "tmux does not answer", now, "unknown")
     if not facts.terminal:
-        yield Evidence("terminal", "its tmux session is gone", timestamp(now), "dead")
         return
-    yield Evidence("terminal", "its tmux session is there", timestamp(now), None)
-    quiet = now - (facts.activity or facts.started)
-    still = now - max(facts.progress or facts.started, facts.started)
+    yield Evidence("terminal", "its tmux session is there", now, None)
+    yield from _silence(facts, thresholds, now)
+
+
+def _silence(facts: Facts, thresholds: Thresholds, now: float) -> Iterator[Evidence]:
+    # What happened before this start tells nothing of it.
+    active = max(facts.activity or facts.started, facts.started)
+    progressed = max(facts.progress or facts.started, facts.started)
+    quiet, still = now - active, now - progressed
     yield Evidence(
         "activity",
-        f"its last output was {duration(quiet)} ago",
-        timestamp(now - quiet),
+        f"it has printed nothing for {duration(quiet)}",
+        active,
         "stalled" if quiet >= thresholds.activity_stalled else None,
     )
     yield Evidence(
         "progress",
-        f"its last progress was {duration(still)} ago",
-        timestamp(now - still),
+        f"it has made no progress for {duration(still)}",
+        progressed,
         "stalled" if still >= thresholds.progress_stalled else None,
     )
-    yield Evidence(
-        "activity",
-        f"it has printed nothing for {duration(quiet)}" if quiet >= thresholds.idle else "it is active",
-        timestamp(now - quiet),
-        "idle" if quiet >= thresholds.idle else "healthy",
-    )
+    if quiet >= thresholds.idle:
+        yield Evidence("activity", f"it has printed nothing for {duration(quiet)}", active, "idle")
+    else:
+        yield Evidence("activity", "it is active", active, "healthy")
 
 
 SETTLING_SECONDS = 2.0
