@@ -25,9 +25,15 @@ from metawsm_rpc.domain.models import (
 )
 from metawsm_rpc.ports.hosts import RefMove
 
+ROOT_SCOPE = "_root"
+"""The scope of the lease to supervise the root; no run can have this id."""
+
 
 class Lease(NamedTuple):
-    """The right to drive a run, or to supervise the root; writes with an older fence fail."""
+    """The right to drive a run (`scope` is its id) or to supervise the root (`ROOT_SCOPE`).
+
+    Writes with an older fence than the latest fail.
+    """
 
     scope: str
     holder: str
@@ -215,7 +221,7 @@ class Store(Protocol):
         """Return whether nobody has taken the lease over."""
 
     def await_release(self, scope: str, timeout: float) -> bool:
-        """Wait until no other process holds the scope's lock; False when the time is over."""
+        """Wait until nobody acts on an earlier lease of the scope; False when the time is over."""
 
     def driven(self, scope: str) -> bool:
         """Return whether a live process holds the scope."""

@@ -3,19 +3,23 @@
 A lease is a row with a fence that only rises, renewed while it is held, and on this machine also
 an `flock` that the kernel lets go when the process dies. A holder whose fence is not the latest
 has lost: the database refuses its writes, whatever it still believes.
+
+Each fence has a lock file of its own, so that who takes over from a process that still hangs has a
+lock as well, and whether that process is gone can be told apart from whether the new holder lives.
 """
 
-import errno
 import fcntl
 import os
 import sqlite3
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from metawsm_rpc.domain.clock import Clock, seconds, timestamp
 from metawsm_rpc.errors import BusyError, LostLeaseError, StoreError
-from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.store import ROOT_SCOPE, Lease
 from metawsm_rpc.store.database import Database
 
 LEASE_SECONDS = 15.0
@@ -38,28 +42,30 @@ class Leases:
 
         Raises `BusyError` while somebody else holds it.
         """
-        file = self._lock(scope)
-        with self._database.transaction() as connection:
-            row = connection.execute("SELECT fence, pid, expires_at FROM leases WHERE scope = ?", (scope,)).fetchone()
-            fence = 0 if row is None else row["fence"]
-            # A holder that hangs, or slept with its laptop, keeps its flock but not its time.
-            expired = row is None or row["expires_at"] is None or seconds(row["expires_at"]) <= self._clock()
-            if file is None and not expired and not takeover:
-                raise BusyError(
-                    f"Another process (pid {row['pid']}) is driving {_named(scope)}; wait for it, or stop the run.",
-                    details={"scope": scope, "pid": row["pid"]},
+        with ExitStack() as undo:
+            with self._database.transaction() as connection:
+                lease = self._next(connection, scope, takeover=takeover)
+                # Locked before anybody can see the row: who sees it must find its holder alive.
+                self._lock(lease)
+                undo.callback(self._unlock, lease)
+                connection.execute(
+                    "INSERT INTO leases (scope, fence, holder, pid, expires_at) VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT (scope) DO UPDATE SET fence = excluded.fence, holder = excluded.holder, "
+                    "pid = excluded.pid, expires_at = excluded.expires_at",
+                    (scope, lease.fence, lease.holder, os.getpid(), self._expiry()),
                 )
-            lease = Lease(scope, self._holder, fence + 1)
-            connection.execute(
-                "INSERT INTO leases (scope, fence, holder, pid, expires_at) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (scope) DO UPDATE SET fence = excluded.fence, holder = excluded.holder, "
-                "pid = excluded.pid, expires_at = excluded.expires_at",
-                (scope, lease.fence, lease.holder, os.getpid(), self._expiry()),
-            )
-        if file is not None:
-            with self._guard:
-                self._files[lease] = file
+            undo.pop_all()
+        self._clear(lease)
         return lease
+
+    def _next(self, connection: sqlite3.Connection, scope: str, *, takeover: bool) -> Lease:
+        row = self._row(connection, scope)
+        if not takeover and self._is_alive(row):
+            raise BusyError(
+                f"Another process (pid {row['pid']}) is driving {_named(scope)}; wait for it, or stop the run.",
+                details={"scope": scope, "pid": row["pid"]},
+            )
+        return Lease(scope, self._holder, 1 + (row["fence"] if row else 0))
 
     def renew(self, lease: Lease) -> None:
         """Prolong the lease. Raises `LostLeaseError` when somebody took it over."""
@@ -73,13 +79,15 @@ class Leases:
 
     def release(self, lease: Lease) -> None:
         """Give the lease up; the fence stays, so that a late write of this holder still fails."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE leases SET holder = NULL, pid = NULL, expires_at = NULL "
-                "WHERE scope = ? AND fence = ? AND holder = ?",
-                _key(lease),
-            )
-        self._unlock(lease)
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "UPDATE leases SET holder = NULL, pid = NULL, expires_at = NULL "
+                    "WHERE scope = ? AND fence = ? AND holder = ?",
+                    _key(lease),
+                )
+        finally:
+            self._unlock(lease)
 
     def held(self, lease: Lease) -> bool:
         """Return whether the lease is still the latest."""
@@ -89,27 +97,20 @@ class Leases:
     def driven(self, scope: str) -> bool:
         """Return whether a live process holds the scope, this one included."""
         with self._database.snapshot() as connection:
-            row = connection.execute("SELECT expires_at FROM leases WHERE scope = ?", (scope,)).fetchone()
-        if row is None or row["expires_at"] is None or seconds(row["expires_at"]) <= self._clock():
-            return False
-        file = self._lock(scope)
-        if file is None:
-            return True
-        os.close(file)
-        return False
+            return self._is_alive(self._row(connection, scope))
 
     def await_release(self, scope: str, timeout: float) -> bool:
-        """Wait until the flock is free: the one who held it has noticed, or is dead."""
+        """Wait until who held the scope before its latest lease has noticed, or is dead."""
+        with self._database.snapshot() as connection:
+            row = self._row(connection, scope)
+        earlier = self._earlier(scope, row["fence"]) if row else []
         # flock has no time-out; a poll of 10 ms is only ever paid by who takes over.
         deadline = time.monotonic() + timeout
-        while True:
-            file = self._lock(scope)
-            if file is not None:
-                os.close(file)
-                return True
+        while any(map(_is_locked, earlier)):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.01)
+        return True
 
     def close(self) -> None:
         """Let go of every lock of this process."""
@@ -119,27 +120,73 @@ class Leases:
     def _expiry(self) -> str:
         return timestamp(self._clock() + LEASE_SECONDS)
 
-    def _lock(self, scope: str) -> int | None:
-        """Return the descriptor of the locked file, or None when somebody holds it."""
+    @staticmethod
+    def _row(connection: sqlite3.Connection, scope: str) -> Any:
+        return connection.execute(
+            "SELECT scope, fence, pid, expires_at FROM leases WHERE scope = ?", (scope,)
+        ).fetchone()
+
+    def _is_alive(self, row: Any) -> bool:
+        """Return whether the holder in a row has time left, and its process lives."""
+        # A holder that hangs, or slept with its laptop, keeps its flock but not its time.
+        if row is None or row["expires_at"] is None or seconds(row["expires_at"]) <= self._clock():
+            return False
+        return _is_locked(self._path(row["scope"], row["fence"]))
+
+    def _path(self, scope: str, fence: int) -> Path:
+        return self._directory / f"{scope}.{fence}.lock"
+
+    def _earlier(self, scope: str, fence: int) -> list[Path]:
+        """Return the lock files of earlier holders that are still there."""
+        numbered = [(int(file.name.split(".")[-2]), file) for file in self._directory.glob(f"{scope}.*.lock")]
+        return [file for number, file in numbered if number < fence]
+
+    def _lock(self, lease: Lease) -> None:
+        """Lock the lease's own file."""
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
-            file = os.open(self._directory / f"{scope}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path(lease.scope, lease.fence), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"The lock folder {self._directory} cannot be used: {error.strerror}.") from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Nobody else has this fence, but for a process that is just giving it back.
+            fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             os.close(file)
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return None
             raise StoreError(f"{self._directory} cannot be locked: {error.strerror}.") from error
-        return file
+        with self._guard:
+            self._files[lease] = file
 
     def _unlock(self, lease: Lease) -> None:
         with self._guard:
             file = self._files.pop(lease, None)
         if file is not None:
+            self._path(lease.scope, lease.fence).unlink(missing_ok=True)
             os.close(file)
+
+    def _clear(self, lease: Lease) -> None:
+        """Remove what holders that died have left."""
+        for file in self._earlier(lease.scope, lease.fence):
+            if not _is_locked(file):
+                file.unlink(missing_ok=True)
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether a live process, this one included, holds the lock file."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"The lock {path} cannot be read: {error.strerror}.") from error
+    try:
+        # Shared, so that two who look at the same time do not take each other for the holder.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def is_latest(connection: sqlite3.Connection, lease: Lease) -> bool:
@@ -158,4 +205,4 @@ def _key(lease: Lease) -> tuple[str, int, str]:
 
 
 def _named(scope: str) -> str:
-    return "this root" if scope == "root" else f"run {scope}"
+    return "this root" if scope == ROOT_SCOPE else f"run {scope}"

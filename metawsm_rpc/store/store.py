@@ -134,7 +134,7 @@ class SqliteStore:
         return self._leases.held(lease)
 
     def await_release(self, scope: str, timeout: float) -> bool:
-        """Wait until no other process holds the scope's lock; False when the time is over."""
+        """Wait until nobody acts on an earlier lease of the scope; False when the time is over."""
         return self._leases.await_release(scope, timeout)
 
     def driven(self, scope: str) -> bool:

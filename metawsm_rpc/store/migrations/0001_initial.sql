@@ -143,7 +143,7 @@ BEGIN SELECT RAISE (ABORT, 'events are never updated'); END;
 CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
 BEGIN SELECT RAISE (ABORT, 'events are never deleted'); END;
 
--- Who may drive a run (scope: its id) or supervise the root (scope: 'root').
+-- Who may drive a run (scope: its id) or supervise the root (scope: '_root').
 -- The row stays when the lease is given up, so that the fence only ever rises.
 CREATE TABLE leases (
   scope      TEXT PRIMARY KEY,
