@@ -81,6 +81,16 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
+def has_colours(stream: TextIO) -> bool:
+    """Return whether a person looks at this stream and wants colours (NO_COLOR and TERM say otherwise)."""
+    if not is_terminal(stream):
+        return False
+    from rich.console import Console
+
+    console = Console(file=stream)
+    return console.color_system is not None and not console.no_color
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print rows: a table with coloured states for people, aligned plain columns for pipes."""
     cells = [[clean("" if cell is None else str(cell)).replace("\n", " ") for cell in row] for row in rows]
@@ -102,7 +112,7 @@ def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:

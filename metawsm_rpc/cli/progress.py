@@ -1,35 +1,80 @@
 """Live progress of a run: a line that lives on a terminal, plain lines elsewhere, always on standard error."""
 
+import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from metawsm_rpc.cli import output
 from metawsm_rpc.domain.models import Event, Step
 from metawsm_rpc.service import Service
 
 _MARKS = {"done": "✓", "failed": "✗", "skipped": "–"}
+_LOOK_SECONDS = 0.25
 
 
 def follow(verbs: Service, run_id: str, since: int, *, quiet: bool) -> None:
     """Show what happens in a run until this process has driven it as far as it goes."""
-    steps = {step.index: step for step in verbs.world.store.steps(run_id)}
     events = verbs.follow(run_id, since)
     if quiet:
         for _ in events:
             pass
-    elif output.is_terminal(sys.stderr):
-        _with_bar(run_id, steps, events)
     else:
+        show(run_id, verbs.world.store.steps(run_id), events)
+
+
+def show(run_id: str, steps: Sequence[Step], events: Iterable[Event]) -> None:
+    """Show the events of a run as they come, and how many of its steps have ended."""
+    by_index = {step.index: step for step in steps}
+    over = sum(step.status in ("done", "skipped") for step in steps)
+    with _live(f"run {run_id}", total=len(steps), over=over) as (tell, advance):
         for event in events:
-            if text := _told(event, steps):
-                output.say(text)
+            if text := _told(event, by_index):
+                tell(text)
+            if event.entity == "step" and event.to in ("done", "skipped"):
+                advance()
 
 
-def _with_bar(run_id: str, steps: dict[int, Step], events: Iterable[Event]) -> None:
+def watch(verbs: Service, run_id: str, since: int, *, enough: Callable[[Event], bool] = lambda _event: False) -> int:
+    """Tell what the agents of a run say after event `since`, until the run has settled or an event is `enough`.
+
+    Returns the number of the last event that was told.
+    """
+    agents = verbs.status(run_id).agents
+    done = {f"{agent.ticket}/{agent.name}" for agent in agents if agent.status == "completed"}
+    with _live("agents done", total=len(agents), over=len(done)) as (tell, advance):
+        for event in heard(verbs, run_id, since):
+            since = event.seq
+            if text := _said(event):
+                tell(text)
+            if event.entity == "agent" and event.to == "completed" and event.entity_id not in done:
+                advance()
+            if enough(event):
+                break
+    return since
+
+
+def heard(verbs: Service, run_id: str, since: int) -> Iterator[Event]:
+    """Yield the events of a run after `since`, as they come, until the run has settled."""
+    settled = False
+    while not settled:
+        settled = verbs.wait(run_id, timeout=_LOOK_SECONDS).reached
+        for event in verbs.events(since=since, run_id=run_id).events:
+            since = event.seq
+            yield event
+
+
+_Live = tuple[Callable[[str], None], Callable[[], None]]
+
+
+@contextlib.contextmanager
+def _live(what: str, *, total: int, over: int) -> Iterator[_Live]:
+    """Yield how to tell a line, and how to say that one more of `total` is over."""
+    if not output.is_terminal(sys.stderr):
+        yield output.say, lambda: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, highlight=False)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -37,15 +82,15 @@ def _with_bar(run_id: str, steps: dict[int, Step], events: Iterable[Event]) -> N
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
+    console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
-        over = sum(step.status in ("done", "skipped") for step in steps.values())
-        bar = progress.add_task(f"run {run_id}", total=len(steps), completed=over)
-        for event in events:
-            if text := _told(event, steps):
-                style = {"✓": "green", "✗": "red"}.get(text[0], "")
-                progress.console.print(output.clean(text), style=style, markup=False)
-            if event.entity == "step" and event.to in ("done", "skipped"):
-                progress.advance(bar)
+        bar = progress.add_task(what, total=total, completed=over)
+
+        def tell(text: str) -> None:
+            style = {"✓": "green", "✗": "red", "…": "yellow"}.get(text[0], "")
+            progress.console.print(output.clean(text), style=style, markup=False)
+
+        yield tell, lambda: progress.advance(bar)
 
 
 def _told(event: Event, steps: dict[int, Step]) -> str | None:
@@ -59,3 +104,27 @@ def _told(event: Event, steps: dict[int, Step]) -> str | None:
     if event.entity == "workspace" and event.type in ("rolled_back", "kept"):
         return f"· {event.type.replace('_', ' ')}: {event.message}"
     return None
+
+
+def _said(event: Event) -> str | None:
+    """Return what an agent said, or None for every other event."""
+    if event.entity != "agent":
+        return None
+    put = _SAYINGS.get(event.type)
+    if put is None:
+        return None
+    ticket, _, agent = event.entity_id.rpartition("/")
+    return put.format(who=f"{agent} on {ticket}", what=event.message or "it does not say more")
+
+
+_SAYINGS = {
+    "progress": "· {who}: {what}",
+    "waiting": "… {who} waits for {what}",
+    "working": "· {who} goes on",
+    "guidance": "? {who} asks: {what}",
+    "done": "✓ {who} is done: {what}",
+    "failed": "✗ {who} gives up: {what}",
+    "die": "✗ {who} died: {what}",
+    "exit": "· {who} has ended: {what}",
+}
+"""How each thing that an agent says, or that happens to it, is told."""

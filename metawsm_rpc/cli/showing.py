@@ -1,13 +1,15 @@
 """How runs, steps and agents look to a person."""
 
 import shlex
+import sys
 import time
 from collections.abc import Iterable
 
+from metawsm_rpc.answers import Diffs
 from metawsm_rpc.cli import output
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.health import duration
-from metawsm_rpc.domain.models import Agent, Guidance, Run, RunDetail, RunSummary, Step, Workspace
+from metawsm_rpc.domain.models import Agent, Guidance, Merge, Repo, Run, RunDetail, RunSummary, Step, Workspace
 
 
 def show_runs(rows: Iterable[RunSummary], total: int) -> None:
@@ -83,41 +85,130 @@ def _why(agent: Agent) -> str:
 
 
 def _show_workspaces(workspaces: Iterable[Workspace]) -> None:
-    rows = [
-        (
-            workspace.ticket,
-            repo.name,
-            repo.branch,
-            _number(repo.dirty_files),
-            f"+{_number(repo.ahead)} -{_number(repo.behind)} {repo.base}",
-            repo.path,
+    made = [workspace for workspace in workspaces if any(repo.head is not None for repo in workspace.repos)]
+    if not made:
+        return
+    output.heading("Workspaces")
+    if output.is_terminal(sys.stdout):
+        output.table(
+            ("ticket", "repository", "branch", "commits", "uncommitted"),
+            [
+                (workspace.ticket, repo.name, repo.branch, _against_base(repo), _files(repo.dirty_files))
+                for workspace in made
+                for repo in workspace.repos
+            ],
+            empty="",
         )
-        for workspace in workspaces
-        for repo in workspace.repos
-        if repo.head is not None
-    ]
-    if rows:
-        output.heading("Workspaces")
-        output.table(("ticket", "repository", "branch", "changed", "against base", "folder"), rows, empty="")
+        for workspace in made:
+            output.line(f"{workspace.ticket} is in {workspace.path}", colour="dim")
+        return
+    output.table(
+        ("ticket", "repository", "branch", "changed", "against base", "folder"),
+        [
+            (
+                workspace.ticket,
+                repo.name,
+                repo.branch,
+                _number(repo.dirty_files),
+                f"+{_number(repo.ahead)} -{_number(repo.behind)} {repo.base}",
+                repo.path,
+            )
+            for workspace in made
+            for repo in workspace.repos
+        ],
+        empty="",
+    )
+
+
+def _against_base(repo: Repo) -> str:
+    counts = [f"{number} {word}" for number, word in ((repo.ahead, "ahead of"), (repo.behind, "behind")) if number]
+    return f"{', '.join(counts)} {repo.base}" if counts else f"even with {repo.base}"
+
+
+def _files(number: int | None) -> str:
+    return f"{number} file{'' if number == 1 else 's'}" if number else ""
 
 
 def show_steps(steps: Iterable[Step]) -> None:
     """Print steps with their commands, so that nothing happens that could not be read before."""
     listed = tuple(steps)
     output.heading("Steps")
+    if listed and output.is_terminal(sys.stdout):
+        _outline(listed)
+        return
     output.table(
         ("#", "step", "status", "after", "what"),
-        [
-            (step.index, step.name, step.status, ", ".join(map(str, step.depends_on)), step.error or step.description)
-            for step in listed
-        ],
+        [(step.index, step.name, step.status, _after(step), step.error or step.description) for step in listed],
         empty="Nothing is left to do.",
     )
     commands = [(step.index, step.command) for step in listed if step.command]
     if commands and any(step.status == "pending" for step in listed):
         output.heading("Commands")
         for index, command in commands:
-            output.line(f"  {index}: {' '.join(map(shlex.quote, command))}")
+            output.line(f"  {index}: {shlex.join(command)}")
+
+
+def _outline(steps: tuple[Step, ...]) -> None:
+    """Print each step with what it does and its command below it: paths are long, and need the whole width."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for before, step in zip((None, *steps[:-1]), steps, strict=True):
+        if before is not None and before.ticket != step.ticket:
+            console.print()
+        name = Text(f"{step.index:>2}  ").append(output.clean(step.name), "bold")
+        if step.status != "pending":
+            name.append(f"  {step.status}", output.COLOURS.get(step.status, ""))
+        if step.depends_on:
+            name.append(f"  after {_after(step)}", "dim")
+        console.print(name)
+        what = Text(output.clean(step.error or step.description), "red" if step.error else "")
+        console.print(Padding(what, (0, 0, 0, 4)))
+        if step.command and step.status == "pending":
+            console.print(Padding(Text(output.clean(f"$ {shlex.join(step.command)}"), "dim"), (0, 0, 0, 4)))
+
+
+def _after(step: Step) -> str:
+    return ", ".join(map(str, step.depends_on))
+
+
+def show_diffs(found: Diffs, *, patch: bool) -> None:
+    """Print the work of a run: its files with line counts, or the changes themselves."""
+    for repo in found.repos:
+        output.heading(f"{repo.ticket}: {repo.name} against {repo.base[:10]}")
+        if patch:
+            _show_patch(repo.patch or "")
+            continue
+        output.table(
+            ("file", "status", "+", "-"),
+            [(file.path, file.status, file.additions, file.deletions) for file in repo.files],
+            empty=f"{repo.name}: no changes.",
+        )
+
+
+def _show_patch(patch: str) -> None:
+    """Print a patch: as it is for programs; coloured for people, without what could steer their terminal."""
+    if not output.is_terminal(sys.stdout):
+        sys.stdout.write(patch)
+    elif not output.has_colours(sys.stdout):
+        output.line(patch.rstrip("\n"))
+    else:
+        from rich.console import Console
+        from rich.syntax import Syntax
+
+        text = output.clean(patch).rstrip("\n")
+        Console().print(Syntax(text, "diff", theme="ansi_dark", background_color="default", word_wrap=True))
+
+
+def show_merges(merges: Iterable[Merge]) -> None:
+    """Print what a close merged, or would merge."""
+    output.table(
+        ("repository", "ticket", "into", "from", "to", "how"),
+        [(one.repo, one.ticket, one.base, one.from_[:10], one.to[:10], one.kind) for one in merges],
+        empty="There is nothing to merge.",
+    )
 
 
 def _show_questions(guidance: Iterable[Guidance]) -> None:

@@ -1,0 +1,1 @@
+"""The demonstration: a small shop in two repositories, and scripted agents that work on it."""
