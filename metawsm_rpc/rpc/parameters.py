@@ -1,0 +1,55 @@
+"""The parameters of verbs: models made from the signatures of `Service`, which check what clients send."""
+
+import inspect
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from metawsm_rpc.domain.wire import camel
+from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.service import Service
+from metawsm_rpc.verbs import VERBS, Verb
+
+
+class Parameters(BaseModel):
+    """What every verb takes: `root` is a path or a file URI, by default the workspace folder's."""
+
+    model_config = ConfigDict(
+        alias_generator=camel, validate_by_name=False, validate_by_alias=True, extra="forbid", strict=True
+    )
+
+    root: str | None = None
+
+
+def model(verb: Verb) -> type[Parameters]:
+    """Return the model of a verb's parameters: camelCase keys, nothing unknown, no conversions."""
+    method = getattr(Service, verb.method)
+    hints = get_type_hints(method)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is inspect.Parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(method).parameters.items()
+        if name != "self"
+    }
+    return create_model(f"{verb.name[:1].upper()}{verb.name[1:]}Params", __base__=Parameters, **fields)
+
+
+MODELS = {verb.name: model(verb) for verb in VERBS}
+
+
+def checked(verb: Verb, sent: object) -> tuple[str | None, dict[str, Any]]:
+    """Return `(root, arguments)` for the verb's method.
+
+    `sent` is an object, or nothing. Raises `InvalidParamsError` that names each wrong parameter.
+    """
+    if sent is not None and not isinstance(sent, dict):
+        raise InvalidParamsError(f"The parameters of {verb.name} are an object, not {type(sent).__name__}.")
+    try:
+        found = MODELS[verb.name].model_validate(sent or {})
+    except ValidationError as error:
+        problems = [
+            {"parameter": ".".join(map(str, problem["loc"])), "message": problem["msg"]} for problem in error.errors()
+        ]
+        listed = "; ".join(f"{problem['parameter']}: {problem['message']}" for problem in problems)
+        raise InvalidParamsError(f"{verb.name} cannot be called so: {listed}.", details=problems) from error
+    arguments = {name: getattr(found, name) for name in found.model_fields_set - {"root"}}
+    return found.root, arguments
