@@ -8,10 +8,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from metawsm_rpc.errors import StoreError
+from metawsm_rpc.errors import InvalidParamsError, StoreError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_SECONDS = 10.0
@@ -24,11 +24,18 @@ def migrations() -> list[Path]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into `StoreError`s that say what to do."""
+    """Turn SQLite's errors into `StoreError`s that say what to do.
+
+    What cannot be bound as a value came from outside: `InvalidParamsError`.
+    """
     try:
         yield
     except sqlite3.Error as error:
         raise _explained(path, error) from error
+    except UnicodeEncodeError as error:
+        raise InvalidParamsError(f"{error.object!r} is not valid Unicode; write it in UTF-8.") from error
+    except OverflowError as error:
+        raise InvalidParamsError("A number is too large; it must fit into 64 bits.") from error
 
 
 def _explained(path: Path, error: sqlite3.Error) -> StoreError:
@@ -58,59 +65,57 @@ class Database:
         self.lock = threading.RLock()
         with translated(path):
             _make_private(path)
+            _leave_newer_alone(path)
             self.connection = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
                 self._configure()
-                self._migrate()
             except BaseException:
                 self.connection.close()
                 raise
 
     def _configure(self) -> None:
-        # user_version first: a newer database is told and left as it is, journal mode included.
-        self._check_version()
-        for pragma in ("journal_mode = WAL", "foreign_keys = ON", "synchronous = FULL"):
-            self.connection.execute(f"PRAGMA {pragma}")
-
-    def _version(self) -> int:
-        version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        return version
-
-    def _check_version(self) -> int:
-        version, known = self._version(), len(migrations())
-        if version > known:
+        (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
             raise StoreError(
-                f"The database {self.path} was written by a newer metawsm (schema {version}; this one knows {known}).",
-                hint="Install the newer metawsm again; nothing was changed.",
+                f"The database {self.path} cannot have a write-ahead log here ({mode}); put the root on a local disk."
             )
-        return version
+        self.connection.execute("PRAGMA synchronous = FULL")
+        self._migrate()
+        # Only now: a migration that builds a table anew drops the old one while others refer to it.
+        self.connection.execute("PRAGMA foreign_keys = ON")
 
     def _migrate(self) -> None:
-        if self._version() == len(migrations()):
+        if _version(self.connection) == len(migrations()):
             return
         with self.transaction():
             # Somebody else may have migrated while this process waited for the lock.
-            version = self._check_version()
-            if version:
+            version = _checked_version(self.path, self.connection)
+            if 0 < version < len(migrations()):
                 self._back_up(version)
             for number, file in enumerate(migrations()[version:], start=version + 1):
-                for statement in _statements(file.read_text()):
+                for statement in _statements(file.read_text(encoding="utf-8")):
                     self.connection.execute(statement)
                 self.connection.execute(f"PRAGMA user_version = {number}")
+            if broken := self.connection.execute("PRAGMA foreign_key_check").fetchall():
+                raise StoreError(
+                    f"The database {self.path} could not be brought up to date: rows of {broken[0][0]} refer to nothing.",
+                    hint="Nothing was changed; install the earlier metawsm again.",
+                )
 
     def _back_up(self, version: int) -> None:
-        # A second connection reads what is committed, which is the state before the migration.
         target = self.path.with_name(f"{self.path.name}.v{version}.bak")
-        target.unlink(missing_ok=True)
-        _make_private(target)
-        source, copy = sqlite3.connect(self.path), sqlite3.connect(target)
+        draft = target.with_name(f"{target.name}.draft")
+        draft.unlink(missing_ok=True)
+        _make_private(draft)
         try:
-            source.backup(copy)
+            # A second connection reads what is committed, which is the state before the migration.
+            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(draft)) as copy:
+                source.backup(copy)
+            draft.replace(target)
         finally:
-            source.close()
-            copy.close()
+            draft.unlink(missing_ok=True)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -136,7 +141,8 @@ class Database:
             try:
                 yield self.connection
             finally:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""
@@ -148,6 +154,32 @@ class Database:
         """Close the connection."""
         with self.lock:
             self.connection.close()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _checked_version(path: Path, connection: sqlite3.Connection) -> int:
+    """Return the schema's version. Raises `StoreError` when it is newer than this program."""
+    version, known = _version(connection), len(migrations())
+    if version > known:
+        raise StoreError(
+            f"The database {path} was written by a newer metawsm (schema {version}; this one knows {known}).",
+            hint="Install the newer metawsm again; nothing was changed.",
+        )
+    return version
+
+
+def _leave_newer_alone(path: Path) -> None:
+    """Look at the version before anything may be written: closing alone can write a log back."""
+    # Without a log the file says it all; a look that may expect one would leave an empty one behind.
+    logged = path.with_name(f"{path.name}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
+    # What a look cannot do, such as to repair after a crash, the connection that may write does or tells.
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as looking:
+        _checked_version(path, looking)
 
 
 def _make_private(path: Path) -> None:
@@ -166,3 +198,5 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+    if statement.strip():
+        yield statement
