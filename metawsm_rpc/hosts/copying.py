@@ -58,7 +58,7 @@ class _Copying(NamedTuple):
         original, copy = self.source / name, self.worktree / name
         part = copy.with_name(_PART)
         try:
-            if os.path.lexists(copy) or not self._is_copyable(original) or not self._make_parents(name):
+            if os.path.lexists(copy) or not self._is_copyable(name) or not self._make_parents(name):
                 return False
             part.unlink(missing_ok=True)
             _duplicate(original, part)
@@ -72,15 +72,20 @@ class _Copying(NamedTuple):
         """Whether a folder belongs to the checkout; a repository in it does when the worktree has it too."""
         return not os.path.lexists(self.source / folder / ".git") or os.path.lexists(self.worktree / folder / ".git")
 
-    def _is_copyable(self, original: Path) -> bool:
+    def _is_copyable(self, name: str) -> bool:
+        """Whether this is a file, or a link that leads to the same place wherever the checkout is."""
+        original = self.source / name
         mode = original.lstat().st_mode
         if not stat.S_ISLNK(mode):
             return stat.S_ISREG(mode)
         target = original.readlink()
-        below = os.path.relpath(os.path.normpath(original.parent / target), self.source)
+        depth = name.count("/")
+        for part in target.parts:
+            depth += -1 if part == ".." else 1
+            if depth < 0:
+                return False
         real = os.path.relpath(os.path.realpath(original), os.path.realpath(self.source))
-        parts = {*Path(below).parts, *Path(real).parts}
-        return not target.is_absolute() and parts.isdisjoint({"..", *_NEVER})
+        return not target.is_absolute() and {"..", *_NEVER}.isdisjoint(Path(real).parts)
 
     def _make_parents(self, name: str) -> bool:
         """Make the folders for a copy; False when a file or a link is where one has to be."""

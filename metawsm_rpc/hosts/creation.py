@@ -8,6 +8,7 @@ its folder.
 import contextlib
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from metawsm_rpc.errors import CommandError, HostError, MetawsmError
@@ -31,7 +32,7 @@ def add(git: Git, spec: WorktreeSpec) -> Worktree:
     spec = spec._replace(path=os.path.abspath(spec.path), start=_commit(git, spec))  # noqa: PTH100 - lexical on purpose
     with turn(git.commands, source.common_dir) as held:
         worktree = _existing(git, held, source, spec) or _make(git, held, source, spec)
-        held.end()
+        held.end(spec.path)
     return worktree
 
 
@@ -58,11 +59,11 @@ def _existing(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Workt
     path = Path(spec.path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise HostError(f"{path} is in the way of a worktree: move it elsewhere, or choose another name.")
-    if not path.exists() or not any(path.iterdir()):
+    if is_empty(path):
         return None
     git_dir = own_git_dir(source, path)
     if git_dir is None or half_made(git_dir):
-        if git_dir is None and held.cut_off != spec.path:
+        if git_dir is None and not held.began(spec.path):
             raise HostError(
                 f"The folder {path} is not empty and no worktree of {spec.source}: "
                 "move it elsewhere, or choose another name."
@@ -79,28 +80,48 @@ def _existing(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Workt
     return Worktree(spec.path, spec.branch, head, created=False, branch_created=False)
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether nothing is at a path, or only an empty folder."""
+    return not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
+
+
 def _make(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Worktree:
     path = Path(spec.path)
     parents = [parent for parent in path.parents if not parent.exists()]
     held.begin(spec.path)
     branch_created = _create_branch(git, spec)
-    try:
+
+    def give_up() -> None:
+        for parent in parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        if is_empty(path):
+            held.end(spec.path)
+        if branch_created:
+            git.run(spec.source, "update-ref", "-d", branch_ref(spec.branch), spec.start)
+
+    with _on_failure(give_up):
         try:
-            _git_worktree_add(git, held, spec)
+            _git_worktree_add(git, held, source, spec)
         except CommandError:
             if not _clear_the_way(git, source, spec):
                 raise
-            _git_worktree_add(git, held, spec)
-        git_dir = _made(source, path)
-        initialise(git, Path(spec.source), path)
-        head = spec.start if branch_created else branch_of(git, path, git_dir)[1]
-    except BaseException as error:
-        with contextlib.suppress(OSError, MetawsmError):
-            _take_back(held, source, path, parents, error)
-            if branch_created:
-                git.run(spec.source, "update-ref", "-d", branch_ref(spec.branch), spec.start)
-        raise
+            _git_worktree_add(git, held, source, spec)
+        with _on_failure(lambda: _remove_files(source, path)):
+            git_dir = _made(source, path)
+            initialise(git, Path(spec.source), path)
+            head = spec.start if branch_created else branch_of(git, path, git_dir)[1]
     return Worktree(spec.path, spec.branch, head, created=True, branch_created=branch_created)
+
+
+@contextlib.contextmanager
+def _on_failure(undo: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError, MetawsmError):  # the failure itself is what the caller has to know
+            undo()
+        raise
 
 
 def _made(source: Layout, path: Path) -> Path:
@@ -125,8 +146,18 @@ def _create_branch(git: Git, spec: WorktreeSpec) -> bool:
     return True
 
 
-def _git_worktree_add(git: Git, held: Turn, spec: WorktreeSpec) -> None:
-    git.call(spec.source, "worktree", "add", "--quiet", "--", spec.path, spec.branch, inherit=(held.descriptor,))
+def _git_worktree_add(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> None:
+    path = Path(spec.path)
+    try:
+        git.call(spec.source, "worktree", "add", "--quiet", "--", spec.path, spec.branch, inherit=(held.descriptor,))
+    except BaseException as error:
+        # A git that refuses has tidied up, and what is there is not its work. One that was killed, or
+        # whose hook failed, has not.
+        refused = isinstance(error, CommandError) and error.exit_code == 128
+        if not refused or own_git_dir(source, path) is not None:
+            with contextlib.suppress(OSError):
+                _remove_files(source, path)
+        raise
 
 
 def _clear_the_way(git: Git, source: Layout, spec: WorktreeSpec) -> bool:
@@ -164,17 +195,6 @@ def discard(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> None:
         )
     held.begin(spec.path)
     _remove_files(source, path)
-
-
-def _take_back(held: Turn, source: Layout, path: Path, parents: list[Path], error: BaseException) -> None:
-    """Remove what an attempt made before it failed, and the parent folders that were made for it."""
-    refused = isinstance(error, CommandError) and error.exit_code == 128 and own_git_dir(source, path) is None
-    if not refused:  # git tidies up after itself when it refuses, and what is there then is not ours
-        _remove_files(source, path)
-    for parent in parents:
-        with contextlib.suppress(OSError):
-            parent.rmdir()
-    held.end()
 
 
 def _remove_files(source: Layout, path: Path) -> None:

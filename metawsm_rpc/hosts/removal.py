@@ -102,7 +102,7 @@ def _usable_git_dir(git: Git, source: Layout, spec: WorktreeSpec) -> Path | None
         with turn(git.commands, source.common_dir) as held:
             with _refusal_keeps():
                 discard(git, held, source, spec)
-            held.end()
+            held.end(spec.path)
         return None
     if git_dir is None:
         with contextlib.suppress(OSError):

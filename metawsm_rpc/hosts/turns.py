@@ -17,7 +17,7 @@ from metawsm_rpc.errors import HostError
 from metawsm_rpc.hosts.commands import Commands
 
 _FILE = "metawsm-worktree-add"
-"""In the git common directory; it stays there, and is empty unless an add is at work or was cut off."""
+"""In the git common directory; it stays there, and names the folders that are being made."""
 
 _LOOK_SECONDS = 0.02
 """How often a waiter looks whether it was interrupted, and whether another process has finished."""
@@ -35,19 +35,26 @@ class Turn:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
-    @property
-    def cut_off(self) -> str | None:
-        """The folder that was being made when somebody's turn was cut off, or None."""
-        return os.fsdecode(os.pread(self.descriptor, 1 << 16, 0)) or None
+    def began(self, path: str) -> bool:
+        """Whether the folder `path` was being made when somebody's turn was cut off."""
+        return path in self._noted()
 
     def begin(self, path: str) -> None:
         """Note that the folder `path` is being made from nothing."""
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, os.fsencode(path), 0)
+        self._note([*self._noted(), path])
 
-    def end(self) -> None:
-        """Note that nothing is half-made any more."""
-        os.ftruncate(self.descriptor, 0)
+    def end(self, path: str) -> None:
+        """Note that the folder `path` is whole, or gone."""
+        self._note([noted for noted in self._noted() if noted != path])
+
+    def _noted(self) -> list[str]:
+        size = os.fstat(self.descriptor).st_size
+        return os.fsdecode(os.pread(self.descriptor, size, 0)).split("\0")[:-1]
+
+    def _note(self, paths: list[str]) -> None:
+        text = os.fsencode("".join(f"{path}\0" for path in paths))
+        os.pwrite(self.descriptor, text, 0)
+        os.ftruncate(self.descriptor, len(text))
 
 
 @contextmanager
