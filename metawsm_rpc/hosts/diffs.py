@@ -9,7 +9,7 @@ from metawsm_rpc.hosts.snapshots import private_index
 from metawsm_rpc.ports import FileChange, RepoDiff
 
 _SAME_EVERYWHERE = (
-    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames", "--unified=3"),
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none", "-O/dev/null"),
 )
 """What a person's configuration could change, said; programs that it names for diffs do not run."""
@@ -34,7 +34,7 @@ def diff(git: Git, repo: Repo, *, patch: bool) -> RepoDiff:
         if patch:
             text = git.call(
                 repo.path,
-                *("diff", "--patch", *_SAME_EVERYWHERE, base, "--"),
+                *("diff", "--patch", "--unified=3", *_SAME_EVERYWHERE, base, "--"),
                 options=("-c", "core.quotePath=false"),
                 environment={**index, "GIT_OPTIONAL_LOCKS": "0"},
             ).output.decode("utf-8", "replace")
