@@ -27,7 +27,7 @@ from metawsm_rpc.ports.hosts import RefMove
 from metawsm_rpc.ports.store import CloseJournal
 from metawsm_rpc.store import rows
 
-_COUNTED = ("completed", "failed", "stopped", "pending")
+_COUNTED = ("dead", "completed", "failed", "stopped", "pending")
 _HEALTH_STATES = ("healthy", "idle", "waiting", "stalled", "dead", "unknown")
 
 
@@ -121,7 +121,8 @@ def workspaces(connection: sqlite3.Connection, run_id: str) -> tuple[Workspace, 
     ):
         repos.setdefault(row["ticket"], []).append(rows.repo(row))
     found = connection.execute(
-        "SELECT run_id, ticket, name, path, branch, observed_at FROM workspaces WHERE run_id = ? ORDER BY rowid", (run_id,)
+        "SELECT run_id, ticket, name, path, branch, observed_at FROM workspaces WHERE run_id = ? ORDER BY rowid",
+        (run_id,),
     )
     return tuple(Workspace._make((*row, tuple(repos.get(row["ticket"], ())))) for row in found)
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from metawsm_rpc.domain.models import Agent, Event, Guidance, Health, Repo, Run, Step
@@ -26,6 +27,40 @@ def dump(value: Any) -> str:
 
 def _array(text: str) -> tuple[Any, ...]:
     return tuple(json.loads(text)) if text != "[]" else ()
+
+
+def of_run(run: Run, policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a run, with the policy that it was planned with."""
+    lists = {"tickets": dump(run.tickets), "repos": dump(run.repos), "agents": dump(run.agents)}
+    return {**run._asdict(), **lists, "dry_run": int(run.dry_run), "policy": dump(policy)}
+
+
+def of_step(step: Step) -> dict[str, Any]:
+    """Return the columns of a step."""
+    command = None if step.command is None else dump(step.command)
+    return {
+        **step._asdict(),
+        "depends_on": dump(step.depends_on),
+        "blocking": int(step.blocking),
+        "command": command,
+    }
+
+
+def of_agent(agent: Agent) -> dict[str, Any]:
+    """Return the columns of an agent that has not been judged yet."""
+    values = {**agent._asdict(), "attach": dump(agent.attach)}
+    del values["health"]
+    return values
+
+
+def of_repo(repo: Repo) -> dict[str, Any]:
+    """Return the columns of a repository, but for where it belongs."""
+    return {**repo._asdict(), "copied": dump(repo.copied)}
+
+
+def of_guidance(guidance: Guidance) -> dict[str, Any]:
+    """Return the columns of a question."""
+    return {**guidance._asdict(), "choices": dump(guidance.choices)}
 
 
 def run(row: sqlite3.Row) -> Run:

@@ -15,13 +15,13 @@ from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import LIVE, Agent, EntityKind, Event, Guidance, Health, Repo, Run, Step, Workspace
 from metawsm_rpc.domain.settle import settle
 from metawsm_rpc.domain.wire import wire
-from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.ports.store import CloseJournal
 from metawsm_rpc.store import reading, rows
 from metawsm_rpc.store.rows import dump
 
 _AGENT_COLUMNS = frozenset(Agent._fields) - {"run_id", "ticket", "name", "status", "health"}
-_ENDS_QUESTIONS = frozenset({"relaunch", "work"})
+_HEALTH_COLUMNS = tuple(f"health_{field}" for field in Health._fields)
 
 
 class StoreTransaction:
@@ -45,34 +45,18 @@ class StoreTransaction:
         """Store a new run with its plan. Raises `InvalidParamsError` when the id is taken."""
         if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.run_id,)).fetchone():
             raise InvalidParamsError(f"A run {run.run_id} exists already; choose another --run-id, or resume it.")
-        self._insert(
-            "runs",
-            {
-                **run._asdict(),
-                "tickets": dump(run.tickets),
-                "repos": dump(run.repos),
-                "agents": dump(run.agents),
-                "dry_run": int(run.dry_run),
-                "policy": dump(policy),
-            },
-        )
+        begun = {run.status} - {lifecycles.RUN.initial}
+        begun |= {step.status for step in steps} - {lifecycles.STEP.initial}
+        begun |= {agent.status for agent in agents} - {lifecycles.AGENT.initial}
+        if begun:
+            raise AssertionError(f"a plan cannot begin with {sorted(begun)}: a status moves along its chart only")
+        self._insert("runs", rows.of_run(run, policy))
         for ticket in run.tickets:
             self._insert("run_tickets", {"run_id": run.run_id, "ticket": ticket})
         for step in steps:
-            command = None if step.command is None else dump(step.command)
-            self._insert(
-                "steps",
-                {
-                    **step._asdict(),
-                    "depends_on": dump(step.depends_on),
-                    "blocking": int(step.blocking),
-                    "command": command,
-                },
-            )
+            self._insert("steps", rows.of_step(step))
         for agent in agents:
-            values = agent._asdict()
-            del values["health"]
-            self._insert("agents", {**values, "attach": dump(agent.attach)})
+            self._insert("agents", rows.of_agent(agent))
         for workspace in workspaces:
             self.set_workspace(workspace)
         self._event(run.run_id, "run", run.run_id, "create", None, run.status, None, None)
@@ -163,28 +147,48 @@ class StoreTransaction:
             if columns:
                 self.set_agent(run_id, ticket, name, **columns)
             return False
-        if moved.target not in LIVE and moved.target != "dead":
-            columns |= dict.fromkeys(("health_state", "health_reason", "health_source", "health_since"))
+        if agent.status not in LIVE and moved.target in LIVE:
+            self._check_under_way(run_id, entity, event)
+            columns |= dict(
+                zip(_HEALTH_COLUMNS, ("unknown", "it has not been looked at yet", "none", self._at), strict=True)
+            )
+        elif moved.target not in LIVE and moved.target != "dead":
+            columns |= dict.fromkeys(_HEALTH_COLUMNS)
         key = {"run_id": run_id, "ticket": ticket, "name": name}
         self._update(lifecycles.AGENT, "agents", key, event, moved.target, _columns(columns))
         self._event(run_id, "agent", f"{ticket}/{name}", event, agent.status, moved.target, message, data)
-        if moved.target not in LIVE or event in _ENDS_QUESTIONS:
+        if moved.target not in LIVE:
             self._withdraw(run_id, ticket, name)
         return True
+
+    def _check_under_way(self, run_id: str, entity: str, event: str) -> None:
+        """Let nothing come alive in a run that was stopped or closed, however late it speaks up."""
+        status = self.run(run_id).status
+        if status not in lifecycles.SETTLING:
+            raise IllegalTransitionError(
+                f"Run {run_id} is {status}, so {entity} cannot {event}.",
+                details={"entity": f"run {run_id}", "state": status, "event": event},
+            )
 
     def _update(
         self, chart: Chart, table: str, key: Mapping[str, Any], event: str, target: str, columns: Mapping[str, Any]
     ) -> None:
-        sources = chart.sources(event, target)
-        assignments = ", ".join(f"{column} = ?" for column in ("status", *columns))
+        """Set a status, guarded by the states that the event may come from."""
+        self._set(table, {"status": target, **columns}, key, chart.sources(event, target))
+
+    def _set(
+        self, table: str, values: Mapping[str, Any], key: Mapping[str, Any], statuses: Sequence[str] | None = None
+    ) -> None:
+        """Set columns of one row, which is there and has one of the statuses: it was read in this transaction."""
+        assignments = ", ".join(f'"{column}" = ?' for column in values)
         where = " AND ".join(f'"{column}" = ?' for column in key)
-        marks = ", ".join("?" * len(sources))
+        guard = "" if statuses is None else f" AND status IN ({', '.join('?' * len(statuses))})"
         changed = self._connection.execute(
-            f"UPDATE {table} SET {assignments} WHERE {where} AND status IN ({marks})",
-            (target, *columns.values(), *key.values(), *sources),
+            f"UPDATE {table} SET {assignments} WHERE {where}{guard}",
+            (*values.values(), *key.values(), *(statuses or ())),
         ).rowcount
-        if changed != 1:  # advance() has read the same row in this transaction
-            raise AssertionError(f"guarded update of {table} {dict(key)} to {target} changed {changed} rows")
+        if changed != 1:
+            raise AssertionError(f"update of {table} {dict(key)} with {dict(values)} changed {changed} rows")
 
     # --- what is no status ---
 
@@ -196,12 +200,7 @@ class StoreTransaction:
         self._touched[run_id] = None
 
     def _set_agent(self, run_id: str, ticket: str, name: str, columns: Mapping[str, Any]) -> None:
-        values = _columns(columns)
-        assignments = ", ".join(f"{column} = ?" for column in values)
-        self._connection.execute(
-            f"UPDATE agents SET {assignments} WHERE run_id = ? AND ticket = ? AND name = ?",
-            (*values.values(), run_id, ticket, name),
-        )
+        self._set("agents", _columns(columns), {"run_id": run_id, "ticket": ticket, "name": name})
 
     def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
         """Keep a verdict; a change of its state is an event."""
@@ -223,16 +222,13 @@ class StoreTransaction:
 
     def allow_attempts(self, run_id: str, index: int, more: int) -> None:
         """Let a step be tried `more` times from now on."""
-        self._connection.execute(
-            'UPDATE steps SET attempt_limit = attempts + ? WHERE run_id = ? AND "index" = ?', (more, run_id, index)
-        )
+        limit = self.step(run_id, index).attempts + more
+        self._set("steps", {"attempt_limit": limit}, {"run_id": run_id, "index": index})
         self._touched[run_id] = None
 
     def set_error(self, run_id: str, error: str | None) -> None:
         """Set what a person is told of the run."""
-        self._connection.execute(
-            "UPDATE runs SET error = ?, updated_at = ? WHERE run_id = ?", (error, self._at, run_id)
-        )
+        self._set("runs", {"error": error, "updated_at": self._at}, {"run_id": run_id})
 
     def set_workspace(self, workspace: Workspace) -> None:
         """Replace what is known of a workspace and its repositories."""
@@ -248,29 +244,26 @@ class StoreTransaction:
         key = (workspace.run_id, workspace.ticket)
         self._connection.execute("DELETE FROM workspace_repos WHERE run_id = ? AND ticket = ?", key)
         for position, repo in enumerate(workspace.repos):
-            values = {**repo._asdict(), "copied": dump(repo.copied)}
-            self._insert(
-                "workspace_repos",
-                {"run_id": workspace.run_id, "ticket": workspace.ticket, "position": position, **values},
-            )
+            place = {"run_id": workspace.run_id, "ticket": workspace.ticket, "position": position}
+            self._insert("workspace_repos", {**place, **rows.of_repo(repo)})
 
     def set_repo(self, run_id: str, ticket: str, repo: Repo) -> None:
         """Replace what is known of one repository of a workspace."""
-        values = {**repo._asdict(), "copied": dump(repo.copied)}
-        assignments = ", ".join(f"{column} = ?" for column in values)
-        self._connection.execute(
-            f"UPDATE workspace_repos SET {assignments} WHERE run_id = ? AND ticket = ? AND name = ?",
-            (*values.values(), run_id, ticket, repo.name),
-        )
-        self._connection.execute(
-            "UPDATE workspaces SET observed_at = ? WHERE run_id = ? AND ticket = ?", (self._at, run_id, ticket)
-        )
+        key = {"run_id": run_id, "ticket": ticket}
+        self._set("workspace_repos", rows.of_repo(repo), {**key, "name": repo.name})
+        self._set("workspaces", {"observed_at": self._at}, key)
 
     # --- questions and signals ---
 
     def ask(self, guidance: Guidance) -> None:
-        """Keep a new question."""
-        self._insert("guidance", {**guidance._asdict(), "choices": dump(guidance.choices)})
+        """Keep a new question. Raises `IllegalTransitionError` when the agent is not live."""
+        status = self.agent(guidance.run_id, guidance.ticket, guidance.agent).status
+        if status not in LIVE:
+            raise IllegalTransitionError(
+                f"Agent {guidance.agent} on {guidance.ticket} is {status}, so it cannot ask.",
+                details={"entity": f"agent {guidance.agent} on {guidance.ticket}", "state": status, "event": "ask"},
+            )
+        self._insert("guidance", rows.of_guidance(guidance))
         self._event(guidance.run_id, "guidance", guidance.id, "ask", None, "pending", guidance.question, None)
         self._touched[guidance.run_id] = None
 
@@ -400,7 +393,6 @@ class StoreTransaction:
 
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    allowed = _AGENT_COLUMNS | {"health_state", "health_reason", "health_source", "health_since"}
-    if unknown := set(values) - allowed:
+    if unknown := set(values) - _AGENT_COLUMNS - set(_HEALTH_COLUMNS):
         raise AssertionError(f"agents have no column {sorted(unknown)}")
     return {column: dump(value) if isinstance(value, tuple) else value for column, value in values.items()}
