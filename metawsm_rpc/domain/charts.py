@@ -60,6 +60,7 @@ class Chart:
         self.final = final
         self.moves = moves
         self._table: dict[tuple[str, str], list[Move]] = {}
+        self._sources: dict[tuple[str, str], tuple[str, ...]] = {}
         self._check_names()
         self._check_nesting()
         for move in moves:
@@ -82,11 +83,14 @@ class Chart:
 
     def sources(self, event: str, target: str) -> tuple[str, ...]:
         """Return the states from which `event` can lead to `target` (for a guarded UPDATE)."""
-        return tuple(
-            state
-            for state in self.states
-            if any((move.target or state) == target for move in self._table.get((state, event), ()))
-        )
+        known = self._sources.get((event, target))
+        if known is None:
+            known = self._sources[event, target] = tuple(
+                state
+                for state in self.states
+                if any((move.target or state) == target for move in self._table.get((state, event), ()))
+            )
+        return known
 
     def edges(self) -> Iterator[tuple[str, Move, str]]:
         """Yield every arrow between two states as `(source, move, target)`."""

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from metawsm_rpc.domain.models import Agent, Event, Guidance, Health, Repo, Run, Step
@@ -25,8 +26,9 @@ def dump(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=2048)  # each transition reads all steps of its run, and most lists are alike
 def _array(text: str) -> tuple[Any, ...]:
-    return tuple(json.loads(text)) if text != "[]" else ()
+    return tuple(json.loads(text))
 
 
 def of_run(run: Run, policy: Mapping[str, Any]) -> dict[str, Any]:
