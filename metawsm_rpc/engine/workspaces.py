@@ -10,11 +10,14 @@ from metawsm_rpc.errors import HostError, InvalidParamsError, RepoNotFoundError,
 from metawsm_rpc.ports import FileChange, RepoDiff
 from metawsm_rpc.ports.store import Lease
 
-KEPT_SECONDS = 10.0
-"""Facts that have not changed are written again only after so long: a look should rarely write."""
+FRESH_SECONDS = 5.0
+"""Git facts of this age are good enough for a look at many worktrees, and not written again when they stay."""
+
+EXACT_LIMIT = 4
+"""So few worktrees are asked at every look: it takes about 20 ms."""
 
 LOOK_LIMIT = 12
-"""How many worktrees a look may ask git about: about 100 ms; larger runs show what was last observed."""
+"""More worktrees than this are not asked at a look: it shows what was last observed."""
 
 
 class Diffed(NamedTuple):
@@ -40,12 +43,19 @@ class Synced(NamedTuple):
 
 
 def refresh(world: World, run: Run) -> None:
-    """Observe the run's worktrees for a look at it, unless they are too many or not there yet."""
+    """Observe the run's worktrees for a look at it, as far as a look may take the time."""
     if run.status in ("paused", "closed"):
         return
     made = [workspace for workspace in world.store.workspaces(run.run_id) if workspace.observed_at]
-    if 0 < sum(len(workspace.repos) for workspace in made) <= LOOK_LIMIT:
+    number = sum(len(workspace.repos) for workspace in made)
+    if number > EXACT_LIMIT:
+        made = [workspace for workspace in made if _age(world, workspace) > FRESH_SECONDS]
+    if made and number <= LOOK_LIMIT:
         observe(world, run, made)
+
+
+def _age(world: World, workspace: Workspace) -> float:
+    return world.clock() - seconds(workspace.observed_at) if workspace.observed_at else FRESH_SECONDS
 
 
 def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
@@ -59,7 +69,7 @@ def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
     changed = [
         (workspace.ticket, now)
         for (workspace, before), now in zip(asked, seen, strict=True)
-        if now != before or world.clock() - seconds(workspace.observed_at or run.created_at) > KEPT_SECONDS
+        if now != before or _age(world, workspace) > FRESH_SECONDS
     ]
     if changed:
         with world.store.transaction() as transaction:
