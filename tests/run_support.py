@@ -1,0 +1,116 @@
+"""Makes runs, steps, agents and questions for tests of the domain and the store."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from metawsm_rpc.domain.models import Agent, Guidance, Step
+from metawsm_rpc.domain.plan import (
+    LaunchPaths,
+    Plan,
+    PlannedAgent,
+    PlannedRepo,
+    PlannedSetup,
+    PlannedWorkspace,
+    PlanRequest,
+    compile_plan,
+)
+
+AT = "2026-01-02T03:04:05.678Z"
+
+
+def request(
+    tickets: Sequence[str] = ("T-1",),
+    *,
+    repos: Sequence[str] = ("app",),
+    agents: Sequence[str] = ("a",),
+    setup: Sequence[PlannedSetup] = (),
+    run_id: str = "r1",
+    exists: bool = False,
+    **changes: Any,
+) -> PlanRequest:
+    """Return what a plan is compiled from."""
+    planned = tuple(PlannedRepo(name, f"/src/{name}", "main", f"{number:040x}") for number, name in enumerate(repos))
+    workspaces = {
+        ticket: PlannedWorkspace(
+            f"{ticket.lower()}-{run_id}",
+            f"/ws/{ticket.lower()}-{run_id}",
+            f"task/{ticket.lower()}-{run_id}",
+            planned,
+            exists,
+        )
+        for ticket in tickets
+    }
+    launches = {
+        (ticket, agent): LaunchPaths(
+            ("run", agent), f"{agent}-{ticket}", f"/t/{ticket}/{agent}", ("tmux", "attach", f"{agent}-{ticket}")
+        )
+        for ticket in tickets
+        for agent in agents
+    }
+    return PlanRequest(
+        run_id=run_id,
+        tickets=tuple(tickets),
+        agents=tuple(PlannedAgent(agent, "shell") for agent in agents),
+        workspaces=workspaces,
+        launches=launches,
+        setup=tuple(setup),
+        copy=(),
+        strategy="reuse" if exists else "create",
+        source=None,
+        base_branch="main",
+        dry_run=False,
+        attempts=2,
+        at=AT,
+    )._replace(**changes)
+
+
+def plan(tickets: Sequence[str] = ("T-1",), **options: Any) -> Plan:
+    """Return a compiled plan."""
+    return compile_plan(request(tickets, **options))
+
+
+def step(index: int = 0, kind: Any = "create_workspace", *, after: Sequence[int] = (), **changes: Any) -> Step:
+    """Return a step of ticket T-1, pending and with two tries."""
+    return Step(
+        run_id="r1",
+        index=index,
+        kind=kind,
+        name=f"{kind} {index}",
+        ticket="T-1",
+        repo=None,
+        workspace="t-1-r1",
+        agent="a" if kind == "start_agent" else None,
+        depends_on=tuple(after),
+        blocking=True,
+        status="pending",
+        attempts=0,
+        attempt_limit=2,
+        command=None,
+        description="",
+        error=None,
+        started_at=None,
+        finished_at=None,
+    )._replace(**changes)
+
+
+def agent(name: str = "a", **changes: Any) -> Agent:
+    """Return an agent on ticket T-1, pending."""
+    return plan(agents=(name,)).agents[0]._replace(**changes)
+
+
+def question(asker: str = "a", *, id: str = "q1", run_id: str = "r1", ticket: str = "T-1", **changes: Any) -> Guidance:  # noqa: A002 - the field's name
+    """Return an open question."""
+    return Guidance(
+        id=id,
+        run_id=run_id,
+        ticket=ticket,
+        agent=asker,
+        question="Which one?",
+        context=None,
+        choices=("this", "that"),
+        answer=None,
+        status="pending",
+        asked_at=AT,
+        answered_at=None,
+        delivered_at=None,
+    )._replace(**changes)
