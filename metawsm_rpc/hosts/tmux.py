@@ -230,13 +230,14 @@ class TmuxTerminals:
             ("new-session", "-d", "-P", "-F", "#{pane_pid}", "-s", name, *shim),
             *(("set-option", "-t", target, option, value) for option, value in options.items()),
             ("set-option", "-p", "-t", target, "@metawsm_pane", "1"),
-            # 3.2a gives a window the size of a client without a terminal, and 80 columns.
+            # A new window may have been given the size of somebody who is attached to another one, or
+            # (3.2a) of a client without a terminal; its own option is what `resize-window` leaves behind.
             ("resize-window", "-t", target, "-x", "200", "-y", "50"),
-            ("set-option", "-w", "-t", target, "window-size", "latest"),
+            ("set-option", "-wu", "-t", target, "window-size"),
             ("pipe-pane", "-t", target, pipe),
         )
         for attempt in range(1, _STARTS + 1):
-            code, output, errors = self._run(*commands)
+            code, output, errors = self._run(*commands, label="new-session")
             if not any(sign in errors for sign in _SERVER_ENDED) or attempt == _STARTS:
                 break
         said = output.split()
@@ -276,8 +277,8 @@ class TmuxTerminals:
             return ""
         raise self._failure(f"tmux {command[0]} failed", code, errors)
 
-    def _run(self, *commands: Sequence[str]) -> tuple[int, str, str]:
-        """Run tmux commands in one call, each only if those before it did; return code, output, errors."""
+    def _run(self, *commands: Sequence[str], label: str | None = None) -> tuple[int, str, str]:
+        """Run tmux commands in one call, each only if those before it succeeded; return code, output, errors."""
         argv = ["tmux", "-u", "-L", self._socket, "-f", CONFIGURATION]
         for command in commands:
             # A semicolon at the end of an argument would end the command.
@@ -287,7 +288,7 @@ class TmuxTerminals:
             argv[:-1],
             cwd="/",
             environment={name: value for name, value in os.environ.items() if _TMUX_NEEDS.fullmatch(name)},
-            label=f"tmux {commands[-1][0]}",
+            label=f"tmux {label or commands[0][0]}",
             accept=None,
         )
         return finished.exit_code, finished.output.decode("utf-8", "replace"), finished.errors.strip()
