@@ -23,7 +23,7 @@ from metawsm_rpc.errors import DependencyMissingError, InvalidParamsError, Metaw
 from metawsm_rpc.service import Service
 
 _RUN = "demo"
-_PACE_SECONDS = 1.8
+_PACE_SECONDS = 2.0
 
 _TICKETS = tuple(ticket.ticket for ticket in TICKETS)
 _REPOS = tuple(PAST)
@@ -59,9 +59,13 @@ def _demo(parsed: Namespace) -> int:
         verbs = open_service(place.root)
         try:
             _Demonstration(verbs, place, asks=asks).show()
-        except BaseException:
+        except BaseException as error:
             with uninterrupted():
-                _clear_up(verbs)
+                if isinstance(error, KeyboardInterrupt):
+                    output.say("Clearing up …")
+                # Without a run there is none to stop, and tmux is ended afterwards anyway.
+                with contextlib.suppress(MetawsmError):
+                    verbs.stop(_RUN)
             raise
         finally:
             verbs.shut_down()
@@ -84,14 +88,6 @@ def _check(parsed: Namespace) -> None:
 
 def _hang_up(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
-
-
-def _clear_up(verbs: Service) -> None:
-    """Stop the run in order, if there is one that can be stopped; its tmux server is ended afterwards anyway."""
-    with contextlib.suppress(OSError):  # the terminal may be what went away
-        output.say("Clearing up …")
-    with contextlib.suppress(MetawsmError):
-        verbs.stop(_RUN)
 
 
 def _tell_what_next() -> None:
@@ -165,6 +161,7 @@ class _Demonstration:
     def _show_work(self, since: int) -> None:
         everybody_has_spoken = _Spoken()
         for event in progress.heard(self._verbs, _RUN, since):
+            _check_agent(event)
             if everybody_has_spoken(event):
                 break
         self._show_status("The agents at work: the testers wait for what the coders do.")
@@ -172,7 +169,7 @@ class _Demonstration:
         since = progress.watch(self._verbs, _RUN, since, enough=_somebody_is_done)
         self._show_status("The first one is done: how are the others?")
         self._begin("What they say until all are done.", "metawsm", "wait", _RUN)
-        progress.watch(self._verbs, _RUN, since)
+        progress.watch(self._verbs, _RUN, since, enough=_check_agent)
         run = self._verbs.status(_RUN).run
         _tell(run)
         if run.status != "completed":
@@ -196,9 +193,8 @@ class _Demonstration:
         self._begin("What was merged, in both repositories.")
         for name in _REPOS:
             self._say_command("git", "-C", name, "log", "--graph", "--oneline")
-            sys.stdout.write(
-                scene.merged_history(self._place.root / name, colour=output.has_colours(sys.stdout))
-            )
+            history = scene.merged_history(self._place.root / name, colour=output.has_colours(sys.stdout))
+            sys.stdout.write(history + "\n" * (name != _REPOS[-1]))
 
     # --- how it is told ---
 
@@ -238,7 +234,15 @@ class _Spoken:
 
 
 def _somebody_is_done(event: Event) -> bool:
-    return event.entity == "agent" and event.to == "completed"
+    return not _check_agent(event) and event.entity == "agent" and event.to == "completed"
+
+
+def _check_agent(event: Event) -> bool:
+    """Return False, or raise `StepFailedError` at once when an agent fails: the others would wait for it in vain."""
+    if event.entity == "agent" and event.to in ("failed", "dead"):
+        ticket, _, agent = event.entity_id.rpartition("/")
+        raise StepFailedError(f"{agent} on {ticket} {'died' if event.to == 'dead' else 'failed'}: {event.message}")
+    return False
 
 
 def _tell(run: Run) -> None:

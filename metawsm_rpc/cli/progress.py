@@ -75,6 +75,10 @@ def _live(what: str, *, total: int, over: int) -> Iterator[_Live]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    console = Console(stderr=True, highlight=False)
+    if console.is_dumb_terminal:
+        yield output.say, lambda: None
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -82,7 +86,6 @@ def _live(what: str, *, total: int, over: int) -> Iterator[_Live]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(what, total=total, completed=over)
 

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,6 @@ PACE = "DEMO_PACE"
 
 _LOOK_SECONDS = 0.2
 _PATIENCE_SECONDS = 60.0
-_LOCKED = ("index.lock", "cannot lock ref")
 
 
 class Brief(NamedTuple):
@@ -71,7 +70,8 @@ class Worker:
         time.sleep(self._pace)
         if change.check:
             subprocess.run([sys.executable, *change.check], cwd=worktree, check=True)
-        self._commit(change, worktree)
+        own = [edit.path for edit in change.edits]
+        commit(worktree, own, f"{self._brief.ticket}: {change.message}", author=self._brief.agent)
         _signal("progress", change.tells)
 
     def _wait_for(self, change: str, worktree: Path) -> None:
@@ -87,14 +87,6 @@ class Worker:
             time.sleep(_LOOK_SECONDS)
         _signal("working")
 
-    def _commit(self, change: Change, worktree: Path) -> None:
-        """Commit the files of a change, and none that the other agent is just writing."""
-        own = [edit.path for edit in change.edits]
-        name = self._brief.agent
-        identity = ("-c", f"user.name={name}", "-c", f"user.email={name}@example.com")
-        _git(worktree, "add", "--", *own)
-        _git(worktree, *identity, "commit", "-q", "-m", f"{self._brief.ticket}: {change.message}", "--only", "--", *own)
-
 
 def apply(edit: Edit, worktree: Path) -> None:
     """Make one edit. Raises `ValueError` when the file is not as the story has it."""
@@ -109,18 +101,28 @@ def apply(edit: Edit, worktree: Path) -> None:
     file.write_text(text.replace(edit.old, edit.new), "utf-8")
 
 
+def commit(worktree: Path, own: Sequence[str], message: str, *, author: str) -> None:
+    """Commit these files and none that the other agent is just writing or has added.
+
+    Waits while the other one holds the lock of the worktree. Raises `RuntimeError` when git refuses.
+    """
+    identity = ("-c", f"user.name={author}", "-c", f"user.email={author}@example.com")
+    _git(worktree, "add", "--", *own)
+    _git(worktree, "commit", "-q", "-m", message, "--only", "--", *own, options=identity)
+
+
 def _has_commit(worktree: Path, subject: str) -> bool:
     return subject in _git(worktree, "log", "--format=%s").splitlines()
 
 
-def _git(worktree: Path, *arguments: str) -> str:
+def _git(worktree: Path, *arguments: str, options: Sequence[str] = ()) -> str:
     """Run git, again while the other agent holds a lock of the shared worktree."""
     until = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        done = subprocess.run(["git", *arguments], cwd=worktree, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *options, *arguments], cwd=worktree, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return done.stdout
-        if time.monotonic() > until or not any(lock in done.stderr for lock in _LOCKED):
+        if time.monotonic() > until or "index.lock" not in done.stderr:
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.strip()}")
         time.sleep(_LOOK_SECONDS)
 
