@@ -89,22 +89,23 @@ class Commands:
         timeout = self.timeout if timeout is None else timeout
         label = label or _shortened(shlex.join(argv))
         given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-        with self._lock:  # starting under the lock leaves no gap in which an interrupt misses a program
-            self.check_interrupted(label)
-            child = _Child(
-                _start(argv, cwd, environment, inherit, label, given=bool(given), merged=tail_bytes is not None)
-            )
-            self._running.add(child)
+        child: _Child | None = None
         ended_by_itself = False
         try:
+            with self._lock:  # starting under the lock leaves no gap in which an interrupt misses a program
+                self.check_interrupted(label)
+                merged = tail_bytes is not None
+                child = _Child(_start(argv, cwd, environment, inherit, label, given=bool(given), merged=merged))
+                self._running.add(child)
             output, errors, in_time = child.converse(given, timeout, tail_bytes)
             ended_by_itself = in_time and not self._interrupted and child.exit_code >= 0
         finally:
-            if not ended_by_itself:
-                child.end()
-            with self._lock:
-                self._running.discard(child)
-            child.close()
+            if child is not None:
+                if not ended_by_itself:
+                    child.end()
+                with self._lock:
+                    self._running.discard(child)
+                child.close()
         self.check_interrupted(label)
         finished = Finished(tuple(argv), child.exit_code, output, errors.decode("utf-8", "replace"))
         if not in_time:
@@ -139,7 +140,11 @@ class _Child:
         self._exited = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         self._waiter = threading.Thread(target=self._wait, daemon=True)
-        self._waiter.start()
+        try:
+            self._waiter.start()
+        except BaseException:
+            self._signal(signal.SIGKILL)
+            raise
 
     @property
     def exit_code(self) -> int:
@@ -166,11 +171,10 @@ class _Child:
                 os.set_blocking(stdin.fileno(), False)
                 selector.register(stdin, selectors.EVENT_WRITE)
             while not woken:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                events = selector.select(left)
-                if not events and left is not None:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
                     break
-                for key, _ in events:
+                for key, _ in selector.select(left):
                     if key.fd == self._wake_read:
                         woken = in_time = True
                     elif key.fd in read:
@@ -293,15 +297,17 @@ def _write(descriptor: int, rest: memoryview) -> memoryview:
 
 
 def last_words(errors: str) -> str:
-    """Return the line of a program's standard error that says what went wrong.
+    """Return what a program's standard error says went wrong, on one line.
 
-    That is the last `fatal:` or `error:` line, without that word, else the last one that is no
-    hint; control characters are removed.
+    Those are its first and last `fatal:` or `error:` lines without these words, for git begins with
+    the cause and ends with what came of it; else the last line that is no hint. Control characters
+    are removed.
     """
     lines = ["".join(letter for letter in line if letter.isprintable()).strip() for line in errors.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("hint:")]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
-    return (telling or lines or [""])[-1].removeprefix("fatal: ").removeprefix("error: ")
+    telling = [line.partition(":")[2].strip() for line in lines if line.startswith(("fatal:", "error:"))]
+    if telling:
+        return "; ".join(dict.fromkeys((telling[0], telling[-1])))
+    return next((line for line in reversed(lines) if line and not line.startswith("hint:")), "")
 
 
 def _failure(finished: Finished, message: str) -> CommandError:

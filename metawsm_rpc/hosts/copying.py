@@ -8,7 +8,7 @@ is overwritten, no link leads in or out, and other repositories inside the check
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +22,14 @@ _PART = ".metawsm-part"
 """A copy has this name until it is whole; one that was cut off is replaced by the next attempt."""
 
 
-def copy_files(source: str, worktree: str, patterns: Sequence[str]) -> tuple[str, ...]:
-    """Copy files that match; see `Worktrees.copy_files`. Raises `HostError` for a pattern that leads out."""
-    copying = _Copying(Path(source), Path(worktree))
+def copy_files(
+    source: str, worktree: str, patterns: Sequence[str], go_on: Callable[[], None] = lambda: None
+) -> tuple[str, ...]:
+    """Copy files that match; see `Worktrees.copy_files`. Raises `HostError` for a pattern that leads out.
+
+    `go_on` is called between files, to raise when the work was interrupted.
+    """
+    copying = _Copying(Path(source), Path(worktree), go_on)
     layout = locate(copying.source)
     if layout is None or layout.git_dir == copying.source.resolve():  # a bare repository has no files
         return ()
@@ -37,6 +42,7 @@ def copy_files(source: str, worktree: str, patterns: Sequence[str]) -> tuple[str
 class _Copying(NamedTuple):
     source: Path
     worktree: Path
+    go_on: Callable[[], None]
 
     def matches(self, folder: str, segments: Sequence[str]) -> Iterator[str]:
         """Yield the files in `folder` and below that match, relative to the checkout; a link is a file."""
@@ -45,6 +51,7 @@ class _Copying(NamedTuple):
         if deep and rest:
             yield from self.matches(folder, rest)
         name_pattern = _name_pattern(first)
+        self.go_on()
         for entry in _entries(self.source / folder):
             path = f"{folder}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
@@ -55,6 +62,7 @@ class _Copying(NamedTuple):
 
     def copy(self, name: str) -> bool:
         """Copy one file or link; returns whether it was copied."""
+        self.go_on()
         original, copy = self.source / name, self.worktree / name
         part = copy.with_name(_PART)
         try:

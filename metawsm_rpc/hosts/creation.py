@@ -76,7 +76,7 @@ def _existing(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Workt
             f"The worktree at {path} is on {branch or 'no branch'} and not on {spec.branch}: "
             f"check {spec.branch} out there, or remove it with `git worktree remove`."
         )
-    initialise(git, Path(spec.source), path)
+    initialise(git, Path(spec.source), path, anew=held.began(spec.path))
     return Worktree(spec.path, spec.branch, head, created=False, branch_created=False)
 
 
@@ -157,6 +157,8 @@ def _git_worktree_add(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) 
         if not refused or own_git_dir(source, path) is not None:
             with contextlib.suppress(OSError):
                 _remove_files(source, path)
+        if isinstance(error, CommandError) and "unable to write" in error.stderr:
+            error.hint = f"The disk that holds {path} may be full: make room there, then try again."
         raise
 
 

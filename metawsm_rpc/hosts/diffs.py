@@ -14,6 +14,8 @@ _SAME_EVERYWHERE = (
 )
 """What a person's configuration could change, said; programs that it names for diffs do not run."""
 
+_PATCH_CONFIGURATION = ("-c", "core.quotePath=false", "-c", "diff.context=3", "-c", "diff.interHunkContext=0")
+
 
 def diff(git: Git, repo: Repo, *, patch: bool) -> RepoDiff:
     """Return the work in a worktree; see `Worktrees.diff`."""
@@ -35,7 +37,7 @@ def diff(git: Git, repo: Repo, *, patch: bool) -> RepoDiff:
             text = git.call(
                 repo.path,
                 *("diff", "--patch", "--unified=3", *_SAME_EVERYWHERE, base, "--"),
-                options=("-c", "core.quotePath=false"),
+                options=_PATCH_CONFIGURATION,
                 environment={**index, "GIT_OPTIONAL_LOCKS": "0"},
             ).output.decode("utf-8", "replace")
     files += [FileChange(shown(name), "?", None, None) for name in nested]

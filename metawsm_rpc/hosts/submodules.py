@@ -14,18 +14,23 @@ from metawsm_rpc.hosts.status import status
 _GITLINK = "160000"
 
 
-def initialise(git: Git, source: Path, worktree: Path) -> None:
+def initialise(git: Git, source: Path, worktree: Path, *, anew: bool = False) -> None:
     """Initialise in a worktree the submodules that its source has initialised, and theirs.
 
     One whose commit the source has is made from there, without a network; another from where its
-    repository is configured to come from.
+    repository is configured to come from. `anew` says that an earlier attempt was cut off, so that
+    what is there may be half a clone and is nobody's work.
     """
     if not (worktree / ".gitmodules").is_file():
         return
     names = _names(git, worktree)
     for path, commit in _recorded(git, worktree).items():
         origin, place = source / path, worktree / path
-        if path not in names or not (origin / ".git").exists() or (place / ".git").exists():
+        if path not in names or not (origin / ".git").exists():
+            continue
+        if anew:
+            _clear(worktree, place, names[path])
+        if (place / ".git").exists():
             continue
         if _has(git, origin, commit):
             _clone(git, names[path], path, origin, worktree)
@@ -42,9 +47,12 @@ def update(git: Git, source: Path, worktree: Path) -> None:
         place = worktree / path
         if not (place / ".git").exists() or git.commit_of(str(place), "HEAD") == commit:
             continue
-        if not _has(git, place, commit) and (source / path / ".git").exists() and _has(git, source / path, commit):
-            git.run(str(place), "fetch", "--quiet", "--no-write-fetch-head", "--", str(source / path), commit)
-        git.run(str(worktree), "submodule", "update", "--quiet", "--checkout", "--", path)
+        origin = source / path
+        if not _has(git, place, commit) and (origin / ".git").exists() and _has(git, origin, commit):
+            git.run(str(place), "fetch", "--quiet", "--no-write-fetch-head", "--", str(origin), commit)
+        # Git would ask the remote for a commit that no ref of the submodule leads to.
+        fetching = ("--no-fetch",) if _has(git, place, commit) else ()
+        git.run(str(worktree), "submodule", "update", "--quiet", "--checkout", *fetching, "--", path)
         update(git, source / path, place)
     initialise(git, source, worktree)
 
@@ -114,6 +122,15 @@ def _clone(git: Git, name: str, path: str, origin: Path, worktree: Path) -> None
     url = git.call(str(origin), "config", "--get", "remote.origin.url", accept=(0, 1)).text.strip()
     if url:
         git.run(str(worktree / path), "config", "remote.origin.url", url)
+
+
+def _clear(worktree: Path, place: Path, name: str) -> None:
+    import shutil
+
+    layout = locate(worktree)
+    for folder in (place, *([layout.git_dir / "modules" / name] if layout else [])):
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _has(git: Git, repo: Path, commit: str) -> bool:

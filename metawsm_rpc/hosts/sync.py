@@ -43,27 +43,35 @@ def sync(git: Git, repo: Repo, strategy: Literal["merge", "rebase"]) -> SyncResu
     base = git.commit_of(repo.path, branch_ref(repo.base))
     if base is None:
         raise HostError(f"The repository {repo.name} has no branch {repo.base} to sync with.")
-    if git.ok(repo.path, "merge-base", "--is-ancestor", base, "HEAD"):
+    parting = git.call(repo.path, "merge-base", base, "HEAD", accept=(0, 1)).text.strip()
+    if not parting:
+        raise HostError(f"{repo.branch} and {repo.base} of {repo.name} have no history in common.")
+    if parting == base:
         return SyncResult("up-to-date", ())
-    _refuse_to_overwrite(git, repo, base, now.ignored)
+    _refuse_to_overwrite(git, repo, parting, base, now.ignored)
     command = _COMMANDS[strategy]
+    message = ("-m", f"Merge branch '{repo.base}' into {repo.branch}") if strategy == "merge" else ()
     try:
-        git.run(repo.path, *command, branch_ref(repo.base), environment=_QUIETLY)
-    except CommandError:
+        git.run(repo.path, *command, *message, branch_ref(repo.base), environment=_QUIETLY)
+    except CommandError as error:
         conflicted = status(git, repo.path).conflicted
         if conflicted:
             return SyncResult("conflict", tuple(map(shown, conflicted)))
-        if operation(layout.git_dir) is not None:  # such as a hook that refused: leave nothing half-done
-            git.run(repo.path, command[0], "--abort")
-        raise
+        if operation(layout.git_dir) is None:
+            raise
+        git.run(repo.path, strategy, "--abort")  # such as a hook that refused: leave nothing half-done
+        said = next(iter(error.stderr.strip().splitlines()), "")
+        raise HostError(
+            f"The {strategy} at {repo.path} was taken back because git would not finish it: {said}",
+            details=error.details,
+        ) from error
     update(git, Path(repo.source), Path(repo.path))
     return SyncResult("updated", ())
 
 
-def _refuse_to_overwrite(git: Git, repo: Repo, base: str, ignored: Sequence[str]) -> None:
+def _refuse_to_overwrite(git: Git, repo: Repo, parting: str, base: str, ignored: Sequence[str]) -> None:
     added = git.fields(
-        repo.path,
-        *("diff", "--name-only", "-z", "--no-renames", "--diff-filter=A", "--no-ext-diff", f"HEAD...{base}", "--"),
+        repo.path, "diff-tree", "-r", "--name-only", "-z", "--no-renames", "--diff-filter=A", parting, base
     )
     there = {name.rstrip("/") for name in ignored}
     folders = {parent for name in there for parent in _parents(name)}

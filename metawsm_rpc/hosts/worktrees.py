@@ -1,6 +1,7 @@
 """Git repositories and their worktrees on this machine: the adapter behind the port `Worktrees`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,15 @@ from metawsm_rpc.ports import Removal, RepoDiff, SetupCommand, Source, SyncResul
 
 _TAIL_BYTES = 8192
 """How much of a setup command's output is kept: the end, where the reason stands."""
+
+
+@contextmanager
+def _host_errors() -> Iterator[None]:
+    """Let an error of the file system be one of the host."""
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.") from error
 
 
 class GitWorktrees:
@@ -51,10 +61,12 @@ class GitWorktrees:
         """Return git's version. Raises `DependencyMissingError` when it is absent or too old."""
         return self._git.require()
 
+    @_host_errors()
     def sources(self) -> tuple[Source, ...]:
         """Return every repository that has a name at this root, in the order of precedence."""
         return discover(self._git, self._root, self._repositories, self._registry)
 
+    @_host_errors()
     def problem(self, name: str) -> HostError | None:
         """Return why a repository that the policy names is not among the sources, or None."""
         return problem(self._git, self._root, self._repositories, name)
@@ -77,10 +89,12 @@ class GitWorktrees:
         """Bring `branch` up to date from its remote, where it has one, by fast-forward only."""
         fetch(self._git, source, branch)
 
+    @_host_errors()
     def add(self, spec: WorktreeSpec) -> Worktree:
         """Make the worktree exist, and never a second one; see the port."""
         return add(self._git, spec)
 
+    @_host_errors()
     def git_directories(self, repo: Repo) -> tuple[str, str]:
         """Return the worktree's own git directory and its repository's common one.
 
@@ -93,17 +107,20 @@ class GitWorktrees:
             layout = Layout(common_dir / "worktrees" / path.name, common_dir)
         return str(layout.git_dir), str(layout.common_dir)
 
+    @_host_errors()
     def roll_back(self, path: str, source: str, branch: str, start: str) -> Removal:
         """Take back an `add`: remove the worktree, and the branch if it still points at `start`."""
         return roll_back(self._git, path, source, branch, start)
 
+    @_host_errors()
     def observe(self, repo: Repo) -> Repo:
         """Return `repo` with head, dirty_files, ahead and behind as they are now."""
         return observe(self._git, repo)
 
+    @_host_errors()
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
         """Copy files that match the globs from a source checkout into a worktree; never overwrite."""
-        return copy_files(source, path, patterns)
+        return copy_files(source, path, patterns, lambda: self._commands.check_interrupted("Copying files"))
 
     def set_up(self, path: str, command: SetupCommand, environment: Mapping[str, str]) -> str:
         """Run a setup command with `sh -c` in a worktree and return the end of what it printed.
@@ -121,14 +138,17 @@ class GitWorktrees:
         )
         return finished.output.decode("utf-8", "replace")
 
+    @_host_errors()
     def diff(self, repo: Repo, *, patch: bool) -> RepoDiff:
         """Return the work in a worktree against the merge base with its base branch."""
         return diff(self._git, repo, patch=patch)
 
+    @_host_errors()
     def sync(self, repo: Repo, strategy: Literal["merge", "rebase"]) -> SyncResult:
         """Bring the base branch into the worktree's branch; leave conflicts for agent or person."""
         return sync(self._git, repo, strategy)
 
+    @_host_errors()
     def remove(self, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) -> Removal:
         """Remove a worktree; first keep under `snapshot_prefix` whatever would be lost."""
         return remove(self._git, repo, snapshot_prefix, copied)

@@ -27,11 +27,15 @@ def sh(script, *args):
 
 
 def is_gone(pid):
-    """A process that is dead may stay a zombie while nobody reaps it."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    """Wait for a process that was killed to be gone; it may stay a zombie while nobody reaps it."""
+    for _ in range(200):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.005)
+    return False
 
 
 class Running:
@@ -175,7 +179,8 @@ def test_what_cannot_be_started_is_an_error_of_the_host(commands, argv):
         ("", ""),
         ("a\nb\n\n", "b"),
         ("fatal: x\nhint: y\nz\n", "x"),
-        ("error: one\nerror: two\nAborting\n", "two"),
+        ("warning: x\nerror: one\nerror: two\nfatal: three\nAborting\n", "one; three"),
+        ("fatal: same\nfatal: same\n", "same"),
         ("progress 1%\rprogress 2%\rfatal: \x1b[31mred\n", "[31mred"),
     ],
 )
@@ -194,6 +199,11 @@ def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(command
         )
     assert time.monotonic() - started < 5
     assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_program_that_never_stops_writing_is_ended_in_time_too(commands):
+    with pytest.raises(CommandError, match=r"yes did not finish within 0\.2 seconds and was ended: y"):
+        commands.run(("yes",), timeout=0.2, tail_bytes=10)
 
 
 def test_the_owner_can_set_the_time_limit_for_all():

@@ -6,7 +6,7 @@ import pytest
 from merging_support import Repository, use_private_git
 from worktree_support import files, worktrees
 
-from metawsm_rpc.errors import HostError
+from metawsm_rpc.errors import HostError, InterruptedStepError
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +158,15 @@ def test_a_copy_that_fails_leaves_nothing(source, target, monkeypatch):
     monkeypatch.setattr("shutil.copy2", fail)
     with pytest.raises(HostError, match=f"{source}/.env could not be copied to {target}/.env: No space left on device"):
         copy(source, target, ".env")
+    assert files(target) == {}
+
+
+def test_an_interrupt_ends_copying(source, target):
+    write(source, ".env")
+    git = worktrees(source.parent)
+    git.interrupt()
+    with pytest.raises(InterruptedStepError):
+        git.copy_files(str(source), str(target), [".env"])
     assert files(target) == {}
 
 
