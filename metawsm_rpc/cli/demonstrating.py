@@ -23,7 +23,7 @@ from metawsm_rpc.errors import DependencyMissingError, InvalidParamsError, Metaw
 from metawsm_rpc.service import Service
 
 _RUN = "demo"
-_PACE_SECONDS = 2.0
+_PACE_SECONDS = 2.3
 
 _TICKETS = tuple(ticket.ticket for ticket in TICKETS)
 _REPOS = tuple(PAST)
