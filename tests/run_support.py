@@ -1,6 +1,6 @@
 """Makes runs, steps, agents and questions for tests of the domain and the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metawsm_rpc.domain.models import Agent, Guidance, Step
@@ -14,6 +14,8 @@ from metawsm_rpc.domain.plan import (
     PlanRequest,
     compile_plan,
 )
+from metawsm_rpc.domain.settle import runnable
+from metawsm_rpc.ports.store import Store
 
 AT = "2026-01-02T03:04:05.678Z"
 
@@ -114,3 +116,33 @@ def question(asker: str = "a", *, id: str = "q1", run_id: str = "r1", ticket: st
         answered_at=None,
         delivered_at=None,
     )._replace(**changes)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def begin(store: Store, made: Plan, *, policy: Mapping[str, Any] | None = None, dry_run: bool = False) -> str:
+    """Store a plan and start its run, as one transaction."""
+    with store.transaction() as transaction:
+        transaction.insert_plan(made.run, policy or {}, made.steps, made.agents, made.workspaces)
+        transaction.move_run(made.run.run_id, "plan")
+        transaction.move_run(made.run.run_id, "pause" if dry_run else "start")
+    return made.run.run_id
+
+
+def carry_out(store: Store, run_id: str) -> None:
+    """Do every step of a run that can be done, so that its agents are running."""
+    while ready := runnable(store.steps(run_id)):
+        for one in ready:
+            with store.transaction() as transaction:
+                transaction.move_step(run_id, one.index, "start" if one.status == "pending" else "retry")
+                if one.kind == "start_agent" and one.agent:
+                    transaction.move_agent(run_id, one.ticket, one.agent, "launch", launch=f"l-{one.index}", pid=1)
+                transaction.move_step(run_id, one.index, "finish")
