@@ -2,13 +2,13 @@
 
 import json
 import os
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
+from metawsm_rpc.domain.models import Guidance
 from metawsm_rpc.errors import InvalidParamsError
 from metawsm_rpc.service import Service
 
@@ -50,13 +50,20 @@ def _signal(parsed: Namespace) -> int:
             choices=parsed.choice,
             data=_data(parsed.data),
         )
-        if parsed.json and not parsed.wait:
-            output.print_json(told)
         if told.event.type == "stale_signal":
             output.say("metawsm: this agent has been started again since, so the signal was only recorded.")
         if told.guidance_id is None or not parsed.wait:
+            if parsed.json:
+                output.print_json(told)
             return 0
-        return _await_answer(verbs, told.guidance_id, as_json=parsed.json)
+        question = _await_answer(verbs, told.guidance_id)
+    if question.status == "withdrawn":
+        output.say("metawsm: the question was withdrawn.")
+    if parsed.json:
+        output.print_json({**told._asdict(), "guidance": question})
+    elif question.status == "answered":
+        output.line(question.answer or "")
+    return 0 if question.status == "answered" else 1
 
 
 def _data(text: str | None) -> dict[str, object] | None:
@@ -71,7 +78,7 @@ def _data(text: str | None) -> dict[str, object] | None:
     return data
 
 
-def _await_answer(verbs: Service, guidance_id: str, *, as_json: bool) -> int:
+def _await_answer(verbs: Service, guidance_id: str) -> Guidance:
     store = verbs.world.store
     while True:
         version = store.data_version()
@@ -80,16 +87,10 @@ def _await_answer(verbs: Service, guidance_id: str, *, as_json: bool) -> int:
             break
         while store.data_version() == version:
             time.sleep(_WAIT_SECONDS)
-    if question.status == "withdrawn":
-        output.say("metawsm: the question was withdrawn.")
-        return 1
-    with store.transaction() as transaction:
-        transaction.delivered(guidance_id)
-    if as_json:
-        output.print_json({"guidance": store.guidance(guidance_id)})
-    else:
-        sys.stdout.write(f"{question.answer}\n")
-    return 0
+    if question.status == "answered":
+        with store.transaction() as transaction:
+            transaction.delivered(guidance_id)
+    return store.guidance(guidance_id)
 
 
 def _answer_arguments(parser: ArgumentParser) -> None:
@@ -107,4 +108,14 @@ def _answer(parsed: Namespace) -> int:
     return 0
 
 
-VERBS = {"signal": Verb(_signal_arguments, _signal), "answer": Verb(_answer_arguments, _answer)}
+_SIGNAL_MORE = """Agents find all flags in their environment (METAWSM_*), and this command as $METAWSM_BIN.
+Examples:
+  $METAWSM_BIN signal progress "the parser is done"
+  $METAWSM_BIN signal guidance "Which database?" --choice sqlite --choice postgres --wait
+  $METAWSM_BIN signal done "all tests pass"
+"""
+
+VERBS = {
+    "signal": Verb(_signal_arguments, _signal, _SIGNAL_MORE),
+    "answer": Verb(_answer_arguments, _answer, "`metawsm status RUN` shows open questions with their ids."),
+}

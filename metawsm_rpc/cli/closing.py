@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from metawsm_rpc.cli import output
-from metawsm_rpc.cli.arguments import add_run, selector
+from metawsm_rpc.cli.arguments import add_part_of_run, add_run, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.domain.models import Blocked
@@ -28,15 +28,16 @@ def _close(parsed: Namespace) -> int:
     if parsed.json:
         output.print_json(closed)
     else:
-        would = "would be " if parsed.dry_run else ""
-        output.table(
-            ("repository", "ticket", "into", "from", "to", "how"),
-            [(m.repo, m.ticket, m.base, m.from_[:10], m.to[:10], m.kind) for m in closed.merges],
-            empty="There is nothing to merge.",
-        )
         _show_blocked(closed.blocked)
+        if closed.merges or not closed.blocked:
+            output.table(
+                ("repository", "ticket", "into", "from", "to", "how"),
+                [(m.repo, m.ticket, m.base, m.from_[:10], m.to[:10], m.kind) for m in closed.merges],
+                empty="There is nothing to merge.",
+            )
+        would = "would be" if parsed.dry_run else "is"
         if not closed.blocked:
-            output.line(f"Run {closed.run.run_id} {would}closed.", colour="green")
+            output.line(f"Run {closed.run.run_id} {would} closed.", colour="green")
     return CloseBlockedError.exit_status if closed.blocked else 0
 
 
@@ -48,7 +49,7 @@ def _show_blocked(blocked: tuple[Blocked, ...]) -> None:
 
 
 def _sync_arguments(parser: ArgumentParser) -> None:
-    add_run(parser)
+    add_part_of_run(parser)
     parser.add_argument("--strategy", choices=("merge", "rebase"), default="merge", help="how (default: merge)")
 
 
@@ -77,6 +78,8 @@ def _cleanup(parsed: Namespace) -> int:
     if parsed.json:
         output.print_json(cleaned)
         return 0
+    if not any(cleaned):
+        output.say("There is nothing to put away.")
     for path in cleaned.removed:
         output.line(f"removed {path}")
     for kept in cleaned.kept:
@@ -86,8 +89,17 @@ def _cleanup(parsed: Namespace) -> int:
     return 0
 
 
+_CLOSE_MORE = """Merges every repository of the run into its base, or none: what blocks is listed whole, and
+nothing is changed then (exit status 5). Tickets are closed, sessions ended, worktrees removed.
+`metawsm sync RUN` is the way out of conflicts."""
+
+_SYNC_MORE = """Conflicts are left in the worktrees, for the agent or for you."""
+
+_CLEANUP_MORE = """Ends sessions and removes worktrees without merging. What was not committed is kept as a commit
+under refs/metawsm, and what cannot be kept so stays where it is, and is listed."""
+
 VERBS = {
-    "close": Verb(_close_arguments, _close),
-    "sync": Verb(_sync_arguments, _sync),
-    "cleanup": Verb(_cleanup_arguments, _cleanup),
+    "close": Verb(_close_arguments, _close, _CLOSE_MORE),
+    "sync": Verb(_sync_arguments, _sync, _SYNC_MORE),
+    "cleanup": Verb(_cleanup_arguments, _cleanup, _CLEANUP_MORE),
 }

@@ -1,20 +1,30 @@
 """Verbs that look and change nothing."""
 
 import os
+import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from typing import get_args
 
 from metawsm_rpc.cli import output
-from metawsm_rpc.cli.arguments import add_agent, add_run, selector
+from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, add_run, count, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.domain.models import Agent
-from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.domain.models import Agent, RunStatus
+from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.service import Service
 
 _FOLLOW_SECONDS = 0.1
 _PART_BYTES = 65536
+
+_LOGS_MORE = """Examples:
+  metawsm logs                                 all that the only agent of the only open run printed
+  metawsm logs RUN --agent codex -f            what it printed, and then what it prints
+  metawsm logs RUN --agent codex --offset -500 the last 500 bytes"""
+
+_ATTACH_MORE = """Detach with Ctrl-b d; the agent goes on. With --json it prints the command that opens the
+terminal, for another program to run."""
 
 
 # --- status and runs ---
@@ -37,9 +47,15 @@ def _status(parsed: Namespace) -> int:
 
 def _runs_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--ticket", metavar="T", action="append", help="only runs of this ticket; repeat it for more")
-    parser.add_argument("--status", metavar="S", action="append", help="only runs with this status; repeat it for more")
-    parser.add_argument("--limit", metavar="N", type=int, help="at most so many")
-    parser.add_argument("--offset", metavar="N", type=int, default=0, help="leave out the newest N")
+    parser.add_argument(
+        "--status",
+        metavar="S",
+        action="append",
+        choices=get_args(RunStatus),
+        help=f"only runs with this status ({', '.join(get_args(RunStatus))}); repeat it for more",
+    )
+    parser.add_argument("--limit", metavar="N", type=count, help="at most so many")
+    parser.add_argument("--offset", metavar="N", type=count, default=0, help="leave out the newest N")
 
 
 def _runs(parsed: Namespace) -> int:
@@ -60,8 +76,8 @@ def _runs(parsed: Namespace) -> int:
 
 
 def _agent_arguments(parser: ArgumentParser) -> None:
-    add_run(parser)
-    add_agent(parser, required=False)
+    add_part_of_run(parser)
+    add_agent(parser)
 
 
 def _chosen_agent(verbs: Service, parsed: Namespace) -> tuple[str, Agent]:
@@ -88,7 +104,7 @@ def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not come ba
         return 0
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidParamsError(
-            "An agent's terminal opens in a terminal; here is none.", hint=f"Run: {' '.join(attachment.argv)}"
+            "An agent's terminal opens in a terminal; here is none.", hint=f"Run: {shlex.join(attachment.argv)}"
         )
     os.execvp(attachment.argv[0], attachment.argv)  # noqa: S606 - our own argv takes this process over
 
@@ -98,7 +114,7 @@ def _logs_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on as more comes, until the agent has ended")
     parser.add_argument("--raw", action="store_true", help="with the escape sequences of the agent's terminal")
     parser.add_argument("--offset", type=int, metavar="BYTES", help="where to begin; negative: from the end")
-    parser.add_argument("--limit", type=int, metavar="BYTES", help="how much at most")
+    parser.add_argument("--limit", type=count, metavar="BYTES", help="how much at most")
 
 
 def _logs(parsed: Namespace) -> int:
@@ -120,29 +136,37 @@ def _logs(parsed: Namespace) -> int:
 
 
 def _print_transcript(verbs: Service, parsed: Namespace, agent: Agent) -> None:
-    offset, left = parsed.offset or 0, parsed.limit
-    key = {"agent": agent.name, "ticket": agent.ticket}
+    offset, left, ended = parsed.offset or 0, parsed.limit, not parsed.follow
     while True:
         limit = _PART_BYTES if left is None else min(_PART_BYTES, left)
-        part = verbs.transcript(agent.run_id, **key, offset=offset, limit=limit, raw=parsed.raw)
+        part = verbs.transcript(
+            agent.run_id, agent=agent.name, ticket=agent.ticket, offset=offset, limit=limit, raw=parsed.raw
+        )
         sys.stdout.write(part.text)
         sys.stdout.flush()
+        is_stuck = part.next_offset == part.offset
         offset = part.next_offset
         if left is not None:
             left -= limit
             if left <= 0:
                 return
-        if offset >= part.size or not part.text:
-            if not parsed.follow or _has_ended(verbs, agent):
+        if offset >= part.size or is_stuck:
+            if ended:
                 return
+            # What it printed last is read once more after its end, for the pipe is a little behind.
+            ended = _has_ended(verbs, agent)
             time.sleep(_FOLLOW_SECONDS)
 
 
 def _has_ended(verbs: Service, agent: Agent) -> bool:
-    verbs.sweep(agent.run_id)
-    run = verbs.world.store.run(agent.run_id)
-    now = verbs.agent(run, agent.name, agent.ticket)
-    return now.status in ("dead", "failed", "stopped") or (now.status == "completed" and now.exit_code is not None)
+    now = verbs.agent(verbs.world.store.run(agent.run_id), agent.name, agent.ticket)
+    if now.status == "pending":
+        return False
+    try:
+        verbs.attach(agent.run_id, agent=agent.name, ticket=agent.ticket)
+    except IllegalTransitionError:
+        return True
+    return False
 
 
 def _explain(parsed: Namespace) -> int:
@@ -171,7 +195,7 @@ def _explain(parsed: Namespace) -> int:
 
 
 def _diff_arguments(parser: ArgumentParser) -> None:
-    add_run(parser)
+    add_part_of_run(parser)
     parser.add_argument("--repo", metavar="NAME", help="only this repository")
     parser.add_argument("--patch", "-p", action="store_true", help="with the changes themselves")
 
@@ -182,23 +206,16 @@ def _diff(parsed: Namespace) -> int:
     if parsed.json:
         output.print_json(found)
         return 0
-    for repo in found.repos:
-        output.heading(f"{repo.ticket}: {repo.name} against {repo.base}")
-        if parsed.patch:
-            sys.stdout.write(repo.patch or "")
-            continue
-        output.table(
-            ("file", "status", "+", "-"),
-            [(file.path, file.status, file.additions, file.deletions) for file in repo.files],
-            empty=f"{repo.name}: no changes.",
-        )
+    from metawsm_rpc.cli.showing import show_diffs
+
+    show_diffs(found, patch=parsed.patch)
     return 0
 
 
 def _history_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--since", type=int, default=0, metavar="SEQ", help="only events after this number")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    parser.add_argument("--since", type=count, default=0, metavar="SEQ", help="only events after this number")
+    parser.add_argument("--limit", type=count, metavar="N", help="at most so many")
 
 
 def _history(parsed: Namespace) -> int:
@@ -218,11 +235,11 @@ def _history(parsed: Namespace) -> int:
 
 
 VERBS = {
-    "status": Verb(add_run, _status),
+    "status": Verb(add_run, _status, "Without a run it lists all of them, as `metawsm runs` does."),
     "runs": Verb(_runs_arguments, _runs),
-    "attach": Verb(_agent_arguments, _attach),
-    "logs": Verb(_logs_arguments, _logs),
+    "attach": Verb(_agent_arguments, _attach, _ATTACH_MORE),
+    "logs": Verb(_logs_arguments, _logs, _LOGS_MORE),
     "explain": Verb(_agent_arguments, _explain),
     "diff": Verb(_diff_arguments, _diff),
-    "history": Verb(_history_arguments, _history),
+    "history": Verb(_history_arguments, _history, "Without a run it lists what happened in all of them."),
 }

@@ -3,6 +3,8 @@
 Only what the verb needs is imported, and only its parser is built: `metawsm status` is asked often.
 """
 
+import errno
+import io
 import os
 import signal
 import sys
@@ -10,41 +12,77 @@ from collections.abc import Sequence
 from types import FrameType
 
 from metawsm_rpc.cli import output
-from metawsm_rpc.errors import InternalError, MetawsmError
+from metawsm_rpc.errors import HostError, InternalError, MetawsmError
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     signal.signal(signal.SIGTERM, _terminate)
-    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    _prepare_streams()
     try:
         from metawsm_rpc.cli.verbs import call
 
         status = call(arguments)
         sys.stdout.flush()
     except MetawsmError as error:
-        return output.fail(error, as_json=as_json)
+        return _fail(error, as_json=as_json)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has gone, such as `head`: nothing is left to say, also not at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read has gone, such as `head`: nothing is left to say.
+        _silence_stdout()
         return _BROKEN_PIPE
     except Exception as error:
         if os.environ.get("METAWSM_DEBUG"):
             raise
-        return output.fail(
-            InternalError(
-                f"metawsm failed in a way that it should not: {type(error).__name__}: {error}",
-                hint="Set METAWSM_DEBUG=1 to see where, and please report it.",
-            ),
-            as_json=as_json,
-        )
+        return _fail(_explained(error), as_json=as_json)
     return status
+
+
+def _explained(error: Exception) -> MetawsmError:
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return HostError(f"Something could not be written: {error.strerror}.")
+    return InternalError(
+        f"metawsm failed in a way that it should not: {type(error).__name__}: {error}",
+        hint="Set METAWSM_DEBUG=1 to see where, and please report it.",
+    )
+
+
+def _fail(error: MetawsmError, *, as_json: bool) -> int:
+    try:
+        sys.stdout.flush()
+        status = output.fail(error, as_json=as_json)
+        sys.stdout.flush()
+    except OSError:
+        # It is standard output that cannot be written; a person may still read standard error.
+        _silence_stdout()
+        status = output.fail(error, as_json=False)
+    return status
+
+
+def _prepare_streams() -> None:
+    """Make it possible to print anything anywhere.
+
+    A stream that the caller has closed is replaced, which also keeps its number from being given to
+    the database. Everything is UTF-8, as paths and JSON are; what is not even Unicode is escaped.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - open as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _silence_stdout() -> None:
+    """Let what could not be written go nowhere, also at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.opening import service
@@ -11,36 +12,31 @@ from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.domain.models import Problem
 from metawsm_rpc.errors import InvalidPolicyError
 
-_ACTIONS = {
-    "init": "write a policy to start from",
-    "check": "tell all that is wrong with the policy",
-    "show": "print the policy that is in force: flags, environment, root, person and defaults",
-    "schema": "print the JSON Schema of the policy",
-    "migrate": "bring a policy of the Go metawsm up to date, with a backup",
-}
+_INIT_MORE = """Its agent is the first of codex, claude, gemini, opencode and aider that is installed.
+What you leave out of the file has its default; `metawsm policy show` prints all of it."""
+
+_SHOW_MORE = """From top to bottom: flags, environment (METAWSM_<SECTION>_<FIELD>), the root's policy.json,
+the person's ($XDG_CONFIG_HOME/metawsm/policy.json), defaults."""
 
 
-def _policy_arguments(parser: ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="|".join(_ACTIONS), required=True)
-    for name, summary in _ACTIONS.items():
-        action = actions.add_parser(name, help=summary, description=summary)
-        if name == "init":
-            action.add_argument("--force", action="store_true", help="replace a policy that is there")
-        action.add_argument("--root", metavar="DIR", default=SUPPRESS, help="the folder that holds .metawsm")
-        action.add_argument("--json", action="store_true", default=SUPPRESS, help="print one JSON document")
+def _no_arguments(_parser: ArgumentParser) -> None:
+    """Nothing to choose."""
 
 
-def _policy(parsed: Namespace) -> int:
-    return _BY_ACTION[parsed.action](parsed)
+def _init_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace a policy that is there")
 
 
 def _init(parsed: Namespace) -> int:
     with service(parsed) as verbs:
         made = verbs.policy_init(force=parsed.force)
+        shown = verbs.policy()
     if parsed.json:
         output.print_json(made)
     else:
-        output.line(f"Wrote {made.path}; name your agents there.")
+        agents = ", ".join(agent["name"] for agent in (shown.policy or {}).get("agents", ())) or "none"
+        output.line(f"Wrote {made.path}.")
+        output.say(f"Its agents: {agents}; change them there, and see with `metawsm doctor` whether all is well.")
     return 0
 
 
@@ -51,8 +47,10 @@ def _check(parsed: Namespace) -> int:
         output.print_json(shown)
     else:
         _show_problems(shown.problems)
-        if not shown.problems:
+        if not shown.problems and Path(shown.path).exists():
             output.line(f"{shown.path} is fine.", colour="green")
+        elif not shown.problems:
+            output.line(f"There is no {shown.path}, so the defaults are in force; `metawsm policy init` writes one.")
     return InvalidPolicyError.exit_status if shown.problems else 0
 
 
@@ -98,6 +96,10 @@ def _migrate(parsed: Namespace) -> int:
     return 0
 
 
-_BY_ACTION = {"init": _init, "check": _check, "show": _show, "schema": _schema, "migrate": _migrate}
-
-VERBS = {"policy": Verb(_policy_arguments, _policy)}
+VERBS = {
+    "policy init": Verb(_init_arguments, _init, _INIT_MORE),
+    "policy check": Verb(_no_arguments, _check, "Exits with 2 when something is wrong."),
+    "policy show": Verb(_no_arguments, _show, _SHOW_MORE),
+    "policy schema": Verb(_no_arguments, _schema, "Editors complete and check policy.json with it."),
+    "policy migrate": Verb(_no_arguments, _migrate, "What has no place any more is listed, not dropped silently."),
+}

@@ -3,14 +3,15 @@
 import contextlib
 import signal
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from typing import Any, get_args
 
+from metawsm_rpc.answers import RunAnswer, RunStarted
 from metawsm_rpc.cli import output
-from metawsm_rpc.cli.arguments import add_agent, add_plan, add_run, selector
+from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, add_plan, add_run, count, duration, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.progress import follow
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.domain.models import SETTLED, Run
+from metawsm_rpc.domain.models import Run, RunStatus
 from metawsm_rpc.errors import StepFailedError
 from metawsm_rpc.service import Service
 
@@ -42,18 +43,23 @@ def _run(parsed: Namespace) -> int:
     with service(parsed) as verbs:
         seq = verbs.events(limit=0).seq
         started = verbs.run(**_request(parsed), dry_run=parsed.dry_run)
-        if not parsed.dry_run:
-            _see_through(verbs, parsed, started.run_id, seq)
-        run = verbs.world.store.run(started.run_id)
-        steps = verbs.world.store.steps(started.run_id)
+        if parsed.dry_run:
+            _show_stored(parsed, started)
+            return 0
+        run = _see_through(verbs, parsed, started.run_id, seq)
         if parsed.json:
-            output.print_json(started._replace(status=run.status, steps=steps))
-        elif parsed.dry_run:
-            from metawsm_rpc.cli.showing import show_steps
+            output.print_json(started._replace(status=run.status, steps=verbs.world.store.steps(run.run_id)))
+        return _conclude(verbs, parsed, run)
 
-            show_steps(steps)
-            output.say(f"Stored as run {run.run_id}; `metawsm resume {run.run_id}` runs it.")
-        return _after_steps(verbs, parsed, run)
+
+def _show_stored(parsed: Namespace, stored: RunStarted) -> None:
+    if parsed.json:
+        output.print_json(stored)
+        return
+    from metawsm_rpc.cli.showing import show_steps
+
+    show_steps(stored.steps)
+    output.say(f"Stored as run {stored.run_id}; `metawsm resume {stored.run_id}` runs it.")
 
 
 def _plan(parsed: Namespace) -> int:
@@ -70,10 +76,16 @@ def _plan(parsed: Namespace) -> int:
         return 0
 
 
-def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> None:
-    """Show the run's progress until its steps have ended; Ctrl-C stops the run in order."""
+def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> Run:
+    """Show the run's progress until its steps have ended, or with `--wait` until it has settled.
+
+    Ctrl-C stops the run in order. Returns the run as it is then.
+    """
     try:
         follow(verbs, run_id, since, quiet=parsed.json)
+        if getattr(parsed, "wait", False):
+            return verbs.wait(run_id).run
+        return verbs.world.store.run(run_id)
     except KeyboardInterrupt:
         # The stop itself must not be cut off by a second, impatient Ctrl-C.
         with _without_interrupt():
@@ -91,36 +103,25 @@ def _without_interrupt() -> Any:
         signal.signal(signal.SIGINT, before)
 
 
-def _after_steps(verbs: Service, parsed: Namespace, run: Run) -> int:
-    """Return the exit status of a verb whose steps have ended; with `--wait` once the run has settled."""
+def _conclude(verbs: Service, parsed: Namespace, run: Run) -> int:
+    """Say how it went, and return the exit status: with `--wait` the run's, else that of its steps.
+
+    With `--json` the answer is on standard output already, so an error is only told to a person.
+    """
     failed = [
         step
         for step in verbs.world.store.steps(run.run_id)
         if step.status == "failed" and (step.blocking or step.kind == "start_agent")
     ]
-    if getattr(parsed, "wait", False) and run.status not in SETTLED and not getattr(parsed, "dry_run", False):
-        run = _wait_until_settled(verbs, run)
-        if not parsed.json:
-            _tell(run)
-        return 0 if run.status in _GOOD else 1
     if failed:
-        raise StepFailedError(
+        error = StepFailedError(
             f"Run {run.run_id}: {failed[0].name} failed: {failed[0].error}",
             hint=f"`metawsm resume {run.run_id}` tries again, `metawsm status {run.run_id}` shows all steps.",
         )
-    if not parsed.json and not getattr(parsed, "dry_run", False):
+        return output.fail(error, as_json=False)
+    if not parsed.json:
         _tell(run)
-    return 0
-
-
-def _wait_until_settled(verbs: Service, run: Run) -> Run:
-    try:
-        return verbs.wait(run.run_id).run
-    except KeyboardInterrupt:
-        with _without_interrupt():
-            output.say(f"Stopping run {run.run_id} …")
-            verbs.stop(run.run_id)
-        raise
+    return 1 if getattr(parsed, "wait", False) and run.status not in _GOOD else 0
 
 
 def _tell(run: Run) -> None:
@@ -138,15 +139,15 @@ def _wait_arguments(parser: ArgumentParser) -> None:
         "--until",
         metavar="STATUS",
         action="append",
-        default=[],
-        help="a status to wait for; repeat it for more (default: any settled one)",
+        choices=get_args(RunStatus),
+        help=f"a status to wait for ({', '.join(get_args(RunStatus))}); repeat it for more (default: any settled one)",
     )
-    parser.add_argument("--timeout", metavar="SECONDS", type=float, help="how long to wait")
+    parser.add_argument("--timeout", metavar="SECONDS", type=duration, help="how long to wait")
 
 
 def _wait(parsed: Namespace) -> int:
     with service(parsed) as verbs:
-        waited = verbs.wait(**selector(parsed), until=parsed.until, timeout=parsed.timeout)
+        waited = verbs.wait(**selector(parsed), until=parsed.until or (), timeout=parsed.timeout)
         if parsed.json:
             output.print_json(waited)
         else:
@@ -161,8 +162,8 @@ def _stop(parsed: Namespace) -> int:
 
 
 def _complete_arguments(parser: ArgumentParser) -> None:
-    add_run(parser)
-    add_agent(parser, required=False)
+    add_part_of_run(parser)
+    add_agent(parser)
 
 
 def _complete(parsed: Namespace) -> int:
@@ -193,39 +194,39 @@ def _resume(parsed: Namespace) -> int:
         return _driven(verbs, parsed, answer, seq)
 
 
-def _driven(verbs: Service, parsed: Namespace, answer: Any, seq: int) -> int:
+def _driven(verbs: Service, parsed: Namespace, answer: RunAnswer, seq: int) -> int:
     """See a run through that a verb has set going, then print what the verb answers, as it is now."""
-    run_id = answer.run.run_id
-    _see_through(verbs, parsed, run_id, seq)
-    run = verbs.world.store.run(run_id)
+    run = _see_through(verbs, parsed, answer.run.run_id, seq)
     if parsed.json:
         output.print_json(answer._replace(run=run))
-    return _after_steps(verbs, parsed, run)
+    return _conclude(verbs, parsed, run)
 
 
 def _restart_arguments(parser: ArgumentParser) -> None:
-    add_run(parser)
-    add_agent(parser, required=False)
+    add_part_of_run(parser)
+    add_agent(parser)
     parser.add_argument("--wait", action="store_true", help="stay until the run has settled")
 
 
 def _restart(parsed: Namespace) -> int:
     with service(parsed) as verbs:
+        seq = verbs.events(limit=0).seq
         answer = verbs.restart(**selector(parsed), agent=parsed.agent)
-        run = verbs.world.store.run(answer.agents[0].run_id)
-        if parsed.json:
-            output.print_json(answer)
-        else:
+        if not parsed.json:
             for agent in answer.agents:
                 output.line(f"{agent.name} on {agent.ticket} is {agent.status}.")
+        run = _see_through(verbs, parsed, answer.agents[0].run_id, seq)
+        if parsed.json:
+            output.print_json(answer)
         if any(agent.status not in ("running", "completed") for agent in answer.agents) and run.error:
-            raise StepFailedError(run.error, hint=f"`metawsm logs {run.run_id} --agent NAME` shows what it printed.")
-        return _after_steps(verbs, parsed, run)
+            error = StepFailedError(run.error, hint=f"`metawsm logs {run.run_id} --agent NAME` shows what it printed.")
+            return output.fail(error, as_json=False)
+        return _conclude(verbs, parsed, run)
 
 
 def _iterate_arguments(parser: ArgumentParser) -> None:
-    add_run(parser)
-    add_agent(parser, required=False)
+    add_part_of_run(parser)
+    add_agent(parser)
     parser.add_argument("text", nargs="?", metavar="FEEDBACK", help="what should be done differently, or further")
     parser.add_argument("--feedback", metavar="TEXT", help="the same, as a flag")
     parser.add_argument("--wait", action="store_true", help="stay until the run has settled")
@@ -243,8 +244,8 @@ def _iterate(parsed: Namespace) -> int:
 
 def _step_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("index", type=int, nargs="?", metavar="INDEX", help="the step's index, as status shows it")
-    parser.add_argument("--index", type=int, dest="index_flag", metavar="INDEX", help="the same, as a flag")
+    parser.add_argument("index", type=count, nargs="?", metavar="INDEX", help="the step's index, as status shows it")
+    parser.add_argument("--index", type=count, dest="index_flag", metavar="INDEX", help="the same, as a flag")
 
 
 def _step(parsed: Namespace, name: str) -> int:
@@ -258,22 +259,41 @@ def _step(parsed: Namespace, name: str) -> int:
     with service(parsed) as verbs:
         seq = verbs.events(limit=0).seq
         answer = getattr(verbs, name)(**selector(parsed), index=index)
-        _see_through(verbs, parsed, answer.step.run_id, seq)
+        run = _see_through(verbs, parsed, answer.step.run_id, seq)
         if parsed.json:
-            (step,) = (s for s in verbs.world.store.steps(answer.step.run_id) if s.index == index)
+            (step,) = (step for step in verbs.world.store.steps(run.run_id) if step.index == index)
             output.print_json(answer._replace(step=step))
-        return _after_steps(verbs, parsed, verbs.world.store.run(answer.step.run_id))
+        return _conclude(verbs, parsed, run)
 
+
+_RUN_MORE = """Returns when the agents have been started; they go on in tmux. Ctrl-C stops the run in order.
+Examples:
+  metawsm run --ticket FIX-12                          all agents of the policy
+  metawsm run --ticket FIX-12 --repos app,lib --agent codex
+  metawsm run --ticket A --ticket B --dry-run          store the plan only; resume runs it"""
+
+_PLAN_MORE = """Tells every command that would be run, and on standard error what stands in the way."""
+
+_WAIT_MORE = """Exits with 0 if the run completed or closed, with 1 if it settled otherwise or the timeout came."""
+
+_RESUME_MORE = """Does what is missing: failed steps again, agents that are gone again; nothing that is done."""
+
+_RESTART_MORE = """Without --agent: those that are dead or failed. A live one that is named is stopped first."""
+
+_ITERATE_MORE = """Example:
+  metawsm iterate RUN "The tests of lib fail; mend them." --agent codex"""
+
+_STEP_MORE = """`metawsm status RUN` shows the steps that are not done, with their indexes."""
 
 VERBS = {
-    "run": Verb(_run_arguments, _run),
-    "plan": Verb(add_plan, _plan),
-    "wait": Verb(_wait_arguments, _wait),
-    "stop": Verb(add_run, _stop),
-    "complete": Verb(_complete_arguments, _complete),
-    "resume": Verb(_resume_arguments, _resume),
-    "restart": Verb(_restart_arguments, _restart),
-    "iterate": Verb(_iterate_arguments, _iterate),
-    "retry-step": Verb(_step_arguments, lambda parsed: _step(parsed, "retry_step")),
-    "skip-step": Verb(_step_arguments, lambda parsed: _step(parsed, "skip_step")),
+    "run": Verb(_run_arguments, _run, _RUN_MORE),
+    "plan": Verb(add_plan, _plan, _PLAN_MORE),
+    "wait": Verb(_wait_arguments, _wait, _WAIT_MORE),
+    "stop": Verb(add_run, _stop, "Work stays as it is: `metawsm resume` goes on with it."),
+    "complete": Verb(_complete_arguments, _complete, "With --agent or RUN --ticket: only these agents."),
+    "resume": Verb(_resume_arguments, _resume, _RESUME_MORE),
+    "restart": Verb(_restart_arguments, _restart, _RESTART_MORE),
+    "iterate": Verb(_iterate_arguments, _iterate, _ITERATE_MORE),
+    "retry-step": Verb(_step_arguments, lambda parsed: _step(parsed, "retry_step"), _STEP_MORE),
+    "skip-step": Verb(_step_arguments, lambda parsed: _step(parsed, "skip_step"), _STEP_MORE),
 }

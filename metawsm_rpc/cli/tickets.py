@@ -1,7 +1,8 @@
 """Verbs on tickets."""
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 
+from metawsm_rpc.answers import TicketAnswer
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.arguments import listed
 from metawsm_rpc.cli.opening import service
@@ -27,35 +28,37 @@ def _tickets(parsed: Namespace) -> int:
     return 0
 
 
-def _ticket_arguments(parser: ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="create|list|close", required=True)
-    create = actions.add_parser("create", help="make a ticket")
-    create.add_argument("ticket", metavar="ID", nargs="?")
-    create.add_argument("--ticket", metavar="ID", dest="ticket_flag", help="the same, as a flag")
-    create.add_argument("--title", metavar="T", help="what it is about (default: the id)")
-    create.add_argument("--topics", metavar="A,B", type=listed, default=[], help="topics, for finding it again")
-    close = actions.add_parser("close", help="set a ticket's status to complete")
-    close.add_argument("ticket", metavar="ID", nargs="?")
-    close.add_argument("--ticket", metavar="ID", dest="ticket_flag", help="the same, as a flag")
-    rows = actions.add_parser("list", help="list tickets")
-    rows.add_argument("--status", metavar="S", help="only tickets with this status")
-    for action in (create, close, rows):
-        # After the action too; SUPPRESS keeps what was given before it.
-        action.add_argument("--root", metavar="DIR", default=SUPPRESS, help="the folder that holds .metawsm")
-        action.add_argument("--json", action="store_true", default=SUPPRESS, help="print one JSON document")
+def _create_arguments(parser: ArgumentParser) -> None:
+    _add_ticket(parser)
+    parser.add_argument("--title", metavar="T", help="what it is about (default: the id)")
+    parser.add_argument("--topics", metavar="A,B", type=listed, default=[], help="topics, for finding it again")
 
 
-def _ticket(parsed: Namespace) -> int:
-    if parsed.action == "list":
-        return _tickets(parsed)
-    ticket = parsed.ticket_flag or parsed.ticket
-    if not ticket:
-        raise InvalidParamsError(f"Say which ticket: metawsm ticket {parsed.action} ID.")
+def _create(parsed: Namespace) -> int:
+    ticket = _named(parsed)
     with service(parsed) as verbs:
-        if parsed.action == "create":
-            answer = verbs.create_ticket(ticket, title=parsed.title, topics=parsed.topics)
-        else:
-            answer = verbs.close_ticket(ticket)
+        return _answered(parsed, verbs.create_ticket(ticket, title=parsed.title, topics=parsed.topics))
+
+
+def _close(parsed: Namespace) -> int:
+    ticket = _named(parsed)
+    with service(parsed) as verbs:
+        return _answered(parsed, verbs.close_ticket(ticket))
+
+
+def _add_ticket(parser: ArgumentParser) -> None:
+    parser.add_argument("ticket", metavar="ID", nargs="?", help="the ticket's id, such as FIX-12")
+    parser.add_argument("--ticket", metavar="ID", dest="ticket_flag", help="the same, as a flag")
+
+
+def _named(parsed: Namespace) -> str:
+    named = {name for name in (parsed.ticket, parsed.ticket_flag) if name}
+    if len(named) != 1:
+        raise InvalidParamsError("Name one ticket by its id, such as FIX-12.")
+    return str(named.pop())
+
+
+def _answered(parsed: Namespace, answer: TicketAnswer) -> int:
     if parsed.json:
         output.print_json(answer)
     else:
@@ -63,4 +66,9 @@ def _ticket(parsed: Namespace) -> int:
     return 0
 
 
-VERBS = {"tickets": Verb(_tickets_arguments, _tickets), "ticket": Verb(_ticket_arguments, _ticket)}
+VERBS = {
+    "tickets": Verb(_tickets_arguments, _tickets),
+    "ticket list": Verb(_tickets_arguments, _tickets),
+    "ticket create": Verb(_create_arguments, _create, "Prints the ticket's index.md, to be written by you."),
+    "ticket close": Verb(_add_ticket, _close),
+}

@@ -1,11 +1,11 @@
 """The table of the command line's verbs, and how one of them is found and called.
 
-Each verb is a module-level object `VERB` or an entry of `VERBS` in the module that the table names;
-the module is imported when its verb is called.
+Each verb is an entry of `VERBS` in the module that the table names; the module is imported when
+its verb is called. A verb of two words, such as `ticket create`, is one entry as well.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
@@ -17,11 +17,13 @@ from metawsm_rpc.errors import InvalidParamsError
 class Verb(NamedTuple):
     """A verb of the command line.
 
-    `arguments` adds what it takes to a parser; `call` does it and returns the exit status.
+    `arguments` adds what it takes to a parser; `call` does it and returns the exit status;
+    `more` is what its help says besides: examples, and what the flags do not tell.
     """
 
     arguments: Callable[[ArgumentParser], None]
     call: Callable[[Namespace], int]
+    more: str = ""
 
 
 # name: (module, one line of help), in the order of `metawsm --help`
@@ -49,8 +51,14 @@ TABLE: dict[str, tuple[str, str]] = {
     "signal": ("agents", "for agents: say how it goes"),
     "answer": ("agents", "answer an agent's question"),
     "tickets": ("tickets", "list tickets"),
-    "ticket": ("tickets", "create, list or close tickets"),
-    "policy": ("policies", "init, check, show, migrate the policy, or print its schema"),
+    "ticket create": ("tickets", "make a ticket"),
+    "ticket list": ("tickets", "list tickets"),
+    "ticket close": ("tickets", "set a ticket's status to complete"),
+    "policy init": ("policies", "write a policy to start from"),
+    "policy check": ("policies", "tell all that is wrong with the policy"),
+    "policy show": ("policies", "print the policy that is in force, from all its layers"),
+    "policy schema": ("policies", "print the JSON Schema of the policy"),
+    "policy migrate": ("policies", "bring a policy of the Go metawsm up to date, with a backup"),
     "doctor": ("doctoring", "check what metawsm needs on this machine"),
     "demo": ("demonstrating", "watch a whole run in a scratch folder"),
 }
@@ -64,62 +72,87 @@ ALIASES = {
     "policy-init": "policy init",
 }
 
-_TAKES_VALUE = ("--root",)
+_GROUPS = tuple(dict.fromkeys(name.partition(" ")[0] for name in TABLE if " " in name))
+_HELP = frozenset({"-h", "--help"})
+_TAKES_VALUE = "--root"
+_LIKENESS = 0.7
+"""How alike, from 0 to 1, a verb must be to what was typed to be what was meant."""
 
 
 def call(argv: Sequence[str]) -> int:
     """Find the verb in a command line and call it. Raises `MetawsmError`."""
     words = list(argv)
-    position = _verb_position(words)
-    if position is None:
+    name = _take_word(words)
+    if name == "help":
+        name, words = _take_word(words), [*words, "--help"]
+    if name in _GROUPS:
+        action = _take_word(words)
+        if action is None:
+            return _without_verb(words, group=name)
+        name = f"{name} {action}"
+    if name is None:
         return _without_verb(words)
-    name = words.pop(position)
-    if name in ALIASES:
-        name, *more = ALIASES[name].split()
-        words[position:position] = more
+    name = ALIASES.get(name, name)
     if name not in TABLE:
         raise _unknown(name)
     module, summary = TABLE[name]
     verb: Verb = import_module(f"metawsm_rpc.cli.{module}").VERBS[name]
-    parser = Parser(prog=f"metawsm {name}", description=f"{summary[:1].upper()}{summary[1:]}.")
+    parser = Parser(
+        prog=f"metawsm {name}", description=f"{summary[:1].upper()}{summary[1:]}.", epilog=verb.more or None
+    )
     verb.arguments(parser)
     add_common(parser)
     return verb.call(parser.parse_args(words))
 
 
-def _verb_position(words: list[str]) -> int | None:
+def _take_word(words: list[str]) -> str | None:
+    """Remove the first word that is no flag, nor a flag's value, and return it."""
     skip = False
     for position, word in enumerate(words):
         if skip:
             skip = False
-        elif word in _TAKES_VALUE:
+        elif word == _TAKES_VALUE:
             skip = True
         elif not word.startswith("-"):
-            return position
+            return words.pop(position)
     return None
 
 
-def _without_verb(words: list[str]) -> int:
+def _without_verb(words: list[str], *, group: str | None = None) -> int:
     from metawsm_rpc.cli import output
 
+    verbs = [name for name in TABLE if group is None or name.partition(" ")[0] == group]
+    called = f"metawsm {group}" if group else "metawsm"
+    choice = "|".join(name.partition(" ")[2] for name in verbs) if group else "VERB"
     if "--version" in words:
         output.line(f"metawsm {__version__}")
         return 0
-    if words and not {"-h", "--help"} & set(words):
-        raise InvalidParamsError(
-            f"Say what to do: metawsm {' '.join(words)} VERB.", hint="metawsm --help lists the verbs."
-        )
-    output.line("usage: metawsm [--root DIR] [--json] VERB …\n\nThe control plane for coding agents.\n")
-    width = max(map(len, TABLE))
-    for name, (_, summary) in TABLE.items():
-        output.line(f"  {name.ljust(width)}  {summary}")
-    output.line("\n`metawsm VERB --help` tells more of one; --version tells which metawsm this is.")
+    if (words or group) and not _HELP & set(words):
+        hint = f"`{called} --help` tells more."
+        if words[-1:] == [_TAKES_VALUE]:
+            raise InvalidParamsError("Name the folder after --root.", hint=hint)
+        raise InvalidParamsError(f"Say what to do: {called} {choice}.", hint=hint)
+    output.line(f"usage: {called} [--root DIR] [--json] {choice} …\n")
+    if group is None:
+        output.line("The control plane for coding agents.\n")
+    _list(verbs)
+    if group is None:
+        output.line("\n`metawsm VERB --help` tells more of one; --version tells which metawsm this is.")
+        output.line("A first run: metawsm policy init; metawsm ticket create T-1; metawsm run --ticket T-1")
     return 0
+
+
+def _list(verbs: Iterable[str]) -> None:
+    from metawsm_rpc.cli import output
+
+    width = max(map(len, TABLE))
+    for name in verbs:
+        output.line(f"  {name.ljust(width)}  {TABLE[name][1]}")
 
 
 def _unknown(name: str) -> InvalidParamsError:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, [*TABLE, *ALIASES], 1)
+    close = get_close_matches(name, [*TABLE, *ALIASES], 1, _LIKENESS)
     meant = f"did you mean {close[0]}?" if close else "metawsm --help lists the verbs."
     return InvalidParamsError(f"There is no verb {name!r}; {meant}")
