@@ -7,18 +7,17 @@ a look at a run must not wait for what only driving one takes.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from metawsm_rpc import answers
 from metawsm_rpc.domain.clock import timestamp
-from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, Strategy
+from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, RunStatus, Strategy
+from metawsm_rpc.engine.holding import held
 from metawsm_rpc.engine.supervision import Supervisor
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AmbiguousError, InvalidParamsError, RunNotFoundError
 from metawsm_rpc.policy.root_policy import RootPolicy
 from metawsm_rpc.ports import Machine
-from metawsm_rpc.ports.store import Lease
 
 if TYPE_CHECKING:
     from metawsm_rpc.engine.drives import Drives
@@ -50,6 +49,7 @@ class Service:
         self._machine = machine
         self._root_policy = policy
         self._world: World | None = None
+        self._sweeping: Supervisor | None = None
         self._driving: Drives | None = None
 
     # --- planning and starting ---
@@ -90,7 +90,13 @@ class Service:
         if dry_run:
             self.world.store.release(lease)
         else:
-            self._drives.start(new, lease)
+            try:
+                self._drives.start(new, lease)
+            except KeyboardInterrupt:
+                from metawsm_rpc.engine import stopping
+
+                stopping.stop(self.world, new)
+                raise
         return answers.RunStarted(new, self.world.store.run(new).status, self.world.store.steps(new))
 
     def plan(
@@ -148,6 +154,10 @@ class Service:
         timeout: float | None = None,
     ) -> answers.Waited:
         """Wait until a run comes to one of these statuses; by default until it is settled."""
+        if unknown := set(until) - set(get_args(RunStatus)):
+            raise InvalidParamsError(
+                f"No run ever is {' or '.join(sorted(unknown))}; there are: {', '.join(get_args(RunStatus))}."
+            )
         run = self.select(run_id, ticket)
         wanted = frozenset(until) or SETTLED
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -221,7 +231,7 @@ class Service:
         """Let a run go on; answers once that is recorded, while execution goes on."""
         from metawsm_rpc.engine import redoing
 
-        run = self.select(run_id, ticket)
+        run = self._at_rest(run_id, ticket)
         self._supervisor.sweep([run.run_id])
         self._drives.holding(run.run_id, lambda lease: redoing.resume(self.world, run.run_id, lease))
         return self._answer(run)
@@ -240,8 +250,8 @@ class Service:
         """Declare a run, or one of its agents, completed by hand."""
         from metawsm_rpc.engine import redoing
 
-        run = self.select(run_id, ticket)
-        with self._lease(run) as lease:
+        run = self._at_rest(run_id, ticket)
+        with held(self.world, run.run_id) as lease:
             redoing.complete(self.world, run.run_id, lease, name=agent, ticket=_own(run, ticket, agent))
         return self._answer(run)
 
@@ -251,7 +261,7 @@ class Service:
         """Start agents again: the one named, else those that are dead or failed; answers when done."""
         from metawsm_rpc.engine import redoing
 
-        run = self.select(run_id, ticket)
+        run = self._at_rest(run_id, ticket)
         self._supervisor.sweep([run.run_id])
         wanted: list[Agent] = []
         self._drives.holding(
@@ -276,7 +286,7 @@ class Service:
         """Let agents go on with feedback: it is added to their brief, and completed or stopped ones start again."""
         from metawsm_rpc.engine import redoing
 
-        run = self.select(run_id, ticket)
+        run = self._at_rest(run_id, ticket)
         self._supervisor.sweep([run.run_id])
         self._drives.holding(
             run.run_id,
@@ -290,7 +300,7 @@ class Service:
         """Try a failed step again; answers once that is recorded, while execution goes on."""
         from metawsm_rpc.engine import redoing
 
-        run = self.select(run_id, ticket)
+        run = self._at_rest(run_id, ticket)
         self._drives.holding(run.run_id, lambda lease: redoing.retry_step(self.world, run.run_id, lease, index))
         return self._step(run, index)
 
@@ -298,7 +308,7 @@ class Service:
         """Go on without a step; what waited for it can run now."""
         from metawsm_rpc.engine import redoing
 
-        run = self.select(run_id, ticket)
+        run = self._at_rest(run_id, ticket)
         self._drives.holding(run.run_id, lambda lease: redoing.skip_step(self.world, run.run_id, lease, index))
         return self._step(run, index)
 
@@ -313,7 +323,8 @@ class Service:
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
-        with self._lease(run) as lease:
+        with held(self.world, run.run_id) as lease:
+            run = self.world.store.run(run.run_id)
             return answers.SyncAnswer(workspaces.sync(self.world, run, lease, ticket=ticket, strategy=strategy))
 
     def close(
@@ -325,17 +336,18 @@ class Service:
         from metawsm_rpc.engine.closing import Closer
 
         run = self.select(run_id, ticket)
+        if dry_run:
+            outcome = Closer(self.world, run.run_id).rehearse()
+            return answers.CloseAnswer(run, outcome.merges, outcome.blocked)
         self._supervisor.sweep([run.run_id])
         run = self.world.store.run(run.run_id)
+        advance(RUN, run.status, "close", entity=f"run {run.run_id}")
         if run.status == "closed":
             return answers.CloseAnswer(run, (), ())
-        closer = Closer(self.world, run)
-        if dry_run:
-            outcome = closer.rehearse()
-            return answers.CloseAnswer(run, outcome.merges, outcome.blocked)
-        advance(RUN, run.status, "close", entity=f"run {run.run_id}")
-        with self._lease(run) as lease:
-            outcome = closer.close(lease)
+        with held(self.world, run.run_id) as lease:
+            if self.world.store.run(run.run_id).status == "closed":  # by somebody else, a moment ago
+                return answers.CloseAnswer(self.world.store.run(run.run_id), (), ())
+            outcome = Closer(self.world, run.run_id).close(lease)
         return answers.CloseAnswer(self.world.store.run(run.run_id), outcome.merges, outcome.blocked)
 
     def cleanup(
@@ -344,13 +356,14 @@ class Service:
         """Put away what a settled run left: sessions, and worktrees unless they are to be kept."""
         from metawsm_rpc.engine import stopping, tidying
 
-        run = self.select(run_id, ticket)
-        with self._lease(run) as lease:
+        run = self._at_rest(run_id, ticket)
+        with held(self.world, run.run_id) as lease:
             with self.world.store.transaction(lease) as transaction:
                 transaction.move_run(run.run_id, "cleanup")
             stopping.end_sessions(self.world, self.world.store.agents(run.run_id), lease)
+            stopping.end_strays(self.world, run.run_id)
             if keep_workspaces:
-                return answers.Cleaned((), (), ())
+                return answers.Cleaned(*tidying.spare(self.world, run))
             return answers.Cleaned(*tidying.tidy(self.world, run, lease))
 
     # --- agents and their people ---
@@ -440,7 +453,9 @@ class Service:
 
     @property
     def _supervisor(self) -> Supervisor:
-        return Supervisor(self.world)
+        if self._sweeping is None:
+            self._sweeping = Supervisor(self.world)
+        return self._sweeping
 
     @property
     def _drives(self) -> "Drives":
@@ -478,14 +493,19 @@ class Service:
 
     def _looks(self, deadline: float | None) -> Iterator[None]:
         """Sweep again and again: at once when somebody has written, else twice a second; until the deadline."""
+        store = self.world.store
         while True:
+            # What this process writes itself is no change to SQLite's number, but has events.
+            before = (store.data_version(), store.seq())
             self._supervisor.sweep()
             yield
-            version, until = self.world.store.data_version(), time.monotonic() + _SWEEP_SECONDS
-            while self.world.store.data_version() == version and time.monotonic() < until:
+            until = time.monotonic() + _SWEEP_SECONDS
+            while (store.data_version(), store.seq()) == before and time.monotonic() < until:
                 if deadline is not None and time.monotonic() >= deadline:
                     return
                 time.sleep(_LOOK_SECONDS)
+            if deadline is not None and time.monotonic() >= deadline:
+                return
 
     def select(self, run_id: str | None, ticket: str | None) -> Run:
         """Return the run that was meant: by id or prefix, the newest of a ticket, or the only open one.
@@ -513,6 +533,15 @@ class Service:
             raise AmbiguousError(f"Say which run: {', '.join(open_runs[:5])}.", details=open_runs)
         return store.run(open_runs[0])
 
+    def _at_rest(self, run_id: str | None, ticket: str | None) -> Run:
+        """Return the run that was meant, after a stop of it that was cut off, or is under way, has come to its end."""
+        run = self.select(run_id, ticket)
+        if run.status == "stopping":
+            from metawsm_rpc.engine import stopping
+
+            stopping.stop(self.world, run.run_id)
+        return run
+
     def agent(self, run: Run, name: str, ticket: str | None) -> Agent:
         """Return one agent of a run. Raises `AgentNotFoundError`, or `AmbiguousError` when a ticket is needed."""
         from metawsm_rpc.engine import redoing
@@ -529,14 +558,6 @@ class Service:
     def _step(self, run: Run, index: int) -> answers.StepAnswer:
         (step,) = (step for step in self.world.store.steps(run.run_id) if step.index == index)
         return answers.StepAnswer(step)
-
-    @contextmanager
-    def _lease(self, run: Run) -> Iterator[Lease]:
-        lease = self.world.store.acquire(run.run_id)
-        try:
-            yield lease
-        finally:
-            self.world.store.release(lease)
 
 
 def _tuple(items: Sequence[str] | None) -> tuple[str, ...] | None:

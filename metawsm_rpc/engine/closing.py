@@ -10,9 +10,17 @@ from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Blocked, Merge, Run
 from metawsm_rpc.engine import stopping
-from metawsm_rpc.engine.tidying import Tidied, tidy
+from metawsm_rpc.engine.tidying import tidy
+from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import BaseMovedError, CloseBlockedError, HostError, MetawsmError, RefusedMoveError
+from metawsm_rpc.errors import (
+    BaseMovedError,
+    CloseBlockedError,
+    HostError,
+    LostLeaseError,
+    MetawsmError,
+    RefusedMoveError,
+)
 from metawsm_rpc.policy.view import CloseRules
 from metawsm_rpc.ports import MergeRequest, Merging, RefMove, Rehearsed
 from metawsm_rpc.ports.store import CloseJournal, Lease
@@ -29,16 +37,16 @@ class Closing(NamedTuple):
 
 
 class Closer:
-    """Closes one run."""
+    """Closes one run; the caller holds its lease, or only rehearses."""
 
-    def __init__(self, world: World, run: Run) -> None:
+    def __init__(self, world: World, run_id: str) -> None:
         self._world = world
-        self._run = run
-        self._policy = world.store.policy(run.run_id)
+        self._run: Run = world.store.run(run_id)
+        self._policy = world.store.policy(run_id)
         self._rules = CloseRules.of(self._policy)
         self._merging: Merging = world.machine.merging()
-        self._pins = f"refs/metawsm/close/{run.run_id}"
-        self._workspaces = world.store.workspaces(run.run_id)
+        self._pins = f"refs/metawsm/close/{run_id}"
+        self._workspaces = made_of(world, run_id)
 
     def rehearse(self) -> Closing:
         """Return what a close would do now; nothing but git objects is written."""
@@ -50,45 +58,35 @@ class Closer:
 
         A close that was cut off is first undone or finished by its journal.
         """
-        self.recover(lease)
-        journal = self._world.store.close_journal(self._run.run_id)
+        journal = self._recover(lease)
         if journal is None:
             with self._world.store.transaction(lease) as transaction:
                 transaction.move_run(self._run.run_id, "close")
-            try:
-                journal = self._merge(lease)
-            except MetawsmError as error:
-                self._back_out(lease, error.message)
-                raise
+            journal = self._merge(lease)
         self._finish(lease, journal)
         return Closing(journal.merges, ())
 
-    def recover(self, lease: Lease) -> None:
-        """Undo a close that was cut off before its decision; bring one after it to `merged`."""
+    def _recover(self, lease: Lease) -> CloseJournal | None:
+        """Undo a close that was cut off before its decision; finish the merges of one after it, and return it."""
         journal = self._world.store.close_journal(self._run.run_id)
-        if journal is None:
-            if self._world.store.run(self._run.run_id).status == "closing":
-                self._back_out(lease, "cut off before anything was prepared")
-            return
-        if journal.phase == "preparing":
-            self._undo(journal.moves)
+        if journal is not None and journal.phase == "decided":
+            return self._carry_out(lease, journal)
+        if journal is not None and journal.phase == "merged":
+            return journal
+        if self._run.status == "closing":
             self._back_out(lease, "cut off before the decision; nothing was merged")
-        elif journal.phase == "decided":
-            for move in journal.moves:
-                self._merging.clear_stale_lock(move.source, move.base, move.new)
-                self._merging.advance_checkouts(move, self._exempt())
-                self._merging.move(move)
-            self._journal(lease, journal._replace(phase="merged"))
+        return None
 
     # --- gates and rehearsal ---
 
     def _rehearse(self, *, pin: bool) -> "_Rehearsal":
         blocked = [*self._gates()]
-        if blocked:
-            return _Rehearsal((), (), tuple(blocked))
         merges: list[Merge] = []
         moves: list[RefMove] = []
+        gated = {one.repo for one in blocked}
         for name, requests in self._by_base():
+            if name in gated:
+                continue  # what git would say of it now means nothing yet
             result = self._merging.rehearse(requests, kind=self._rules.merge, pin_prefix=self._pins if pin else None)
             if not isinstance(result, Rehearsed):
                 blocked.extend(result)
@@ -96,13 +94,16 @@ class Closer:
             merges.extend(Merge(name, ticket, result.base, *step) for ticket, *step in result.steps)  # type: ignore[arg-type]
             if result.old == result.new:
                 continue
-            checkouts = self._merging.checkouts(result.source, result.base)
-            move = RefMove(name, result.source, result.base, result.old, result.new, checkouts)
+            move = self._move(name, result)
             files = self._merging.in_the_way(move, self._exempt())
             if files:
                 blocked.append(_in_the_way(move, requests[0].ticket, files))
             moves.append(move)
         return _Rehearsal(tuple(merges), tuple(moves), tuple(blocked))
+
+    def _move(self, name: str, result: Rehearsed) -> RefMove:
+        checkouts = self._merging.checkouts(result.source, result.base)
+        return RefMove(name, result.source, result.base, result.old, result.new, checkouts)
 
     def _requests(self) -> Iterable[MergeRequest]:
         return (MergeRequest(workspace.ticket, repo) for workspace in self._workspaces for repo in workspace.repos)
@@ -115,7 +116,7 @@ class Closer:
         """Group by repository and base, in a fixed order: locks are always taken in the same one."""
         groups: dict[tuple[str, str], list[MergeRequest]] = {}
         for request in self._requests():
-            groups.setdefault((request.repo.source, request.repo.base), []).append(request)
+            groups.setdefault(_target(request), []).append(request)
         for key in sorted(groups):
             yield groups[key][0].repo.name, groups[key]
 
@@ -126,44 +127,97 @@ class Closer:
     # --- two phases ---
 
     def _merge(self, lease: Lease) -> CloseJournal:
+        try:
+            journal = self._decide(lease)
+        except LostLeaseError:
+            # Whoever has the run now undoes it by the journal; only our locks would be in their way.
+            for _, requests in self._by_base():
+                self._merging.abort(_key(*_target(requests[0])))
+            raise
+        except BaseException as error:
+            recorded = self._world.store.close_journal(self._run.run_id)
+            if recorded is None or recorded.phase == "preparing":
+                self._back_out(lease, error.message if isinstance(error, MetawsmError) else type(error).__name__)
+            raise
+        return self._carry_out(lease, journal)
+
+    def _decide(self, lease: Lease) -> CloseJournal:
+        """Prepare every move and record the decision. Raises `CloseBlockedError`."""
         for _ in range(_TRIES):
             rehearsal = self._rehearse(pin=True)
             if rehearsal.blocked:
                 raise _blocked(self._run, rehearsal.blocked)
             journal = CloseJournal("preparing", rehearsal.moves, rehearsal.merges)
             self._journal(lease, journal)
-            try:
-                self._prepare(rehearsal.moves)
+            moved = self._prepare(rehearsal.moves)
+            if not moved:
                 journal = journal._replace(phase="decided")
                 self._journal(lease, journal)
-            except BaseMovedError:
-                self._undo(rehearsal.moves)
-                continue
-            except BaseException:
-                # Not recorded means not decided.
-                self._undo(rehearsal.moves)
-                raise
-            for number, move in enumerate(rehearsal.moves):
-                try:
-                    self._merging.commit(_key(number, move))
-                except HostError:
-                    self._merging.move(move)
-            journal = journal._replace(phase="merged")
-            self._journal(lease, journal)
-            return journal
-        raise _blocked(self._run, tuple(self._moved(move) for move in rehearsal.moves))
+                return journal
+            self._undo(rehearsal.moves)
+        raise _blocked(self._run, tuple(map(self._moved, moved)))
 
-    def _prepare(self, moves: Sequence[RefMove]) -> None:
-        """Lock every branch, then bring the checkouts along. Raises `BaseMovedError`, `CloseBlockedError`."""
-        for number, move in enumerate(moves):
-            with self._told(move):
-                self._merging.prepare(_key(number, move), move)
+    def _prepare(self, moves: Sequence[RefMove]) -> tuple[RefMove, ...]:
+        """Lock every branch, then bring the checkouts along; returns the moves whose base is not where it was.
+
+        Raises `CloseBlockedError` for any other refusal.
+        """
+        moved = []
         for move in moves:
+            try:
+                with self._told(move):
+                    self._merging.prepare(_key(move.source, move.base), move)
+            except BaseMovedError:
+                moved.append(move)
+        for move in () if moved else moves:
             with self._told(move):
                 self._merging.advance_checkouts(move, self._exempt())
+        return tuple(moved)
+
+    def _carry_out(self, lease: Lease, journal: CloseJournal) -> CloseJournal:
+        """Let every move happen. After the decision nothing is taken back: what fails is done again."""
+        for number, move in enumerate(journal.moves):
+            try:
+                self._merging.commit(_key(move.source, move.base))
+            except HostError:  # also for want of a prepared one, in another process than that which decided
+                journal = self._move_late(lease, journal, number)
+        journal = journal._replace(phase="merged")
+        self._journal(lease, journal)
+        return journal
+
+    def _move_late(self, lease: Lease, journal: CloseJournal, number: int) -> CloseJournal:
+        """Make a move that was decided and that nothing is prepared for any more."""
+        for _ in range(_TRIES):
+            move = journal.moves[number]
+            self._merging.clear_stale_lock(move.source, move.base, move.new)
+            try:
+                with self._told(move, decided=True):
+                    self._merging.advance_checkouts(move, self._exempt())
+                    self._merging.move(move)
+            except BaseMovedError:
+                journal = self._rehearse_again(lease, journal, number)
+            else:
+                return journal
+        raise _blocked(self._run, (self._moved(journal.moves[number]),), decided=True)
+
+    def _rehearse_again(self, lease: Lease, journal: CloseJournal, number: int) -> CloseJournal:
+        """Bring one base to where a decided close wants it although somebody has committed to it since."""
+        stale = journal.moves[number]
+        (requests,) = (
+            requests for _, requests in self._by_base() if _target(requests[0]) == (stale.source, stale.base)
+        )
+        result = self._merging.rehearse(requests, kind=self._rules.merge, pin_prefix=self._pins)
+        if not isinstance(result, Rehearsed):
+            raise _blocked(self._run, result, decided=True)
+        merges = [merge for merge in journal.merges if (merge.repo, merge.base) != (stale.name, stale.base)]
+        merges += [Merge(stale.name, ticket, result.base, *step) for ticket, *step in result.steps]  # type: ignore[arg-type]
+        moves = (*journal.moves[:number], self._move(stale.name, result), *journal.moves[number + 1 :])
+        journal = journal._replace(moves=moves, merges=tuple(merges))
+        self._journal(lease, journal)
+        return journal
 
     @contextmanager
-    def _told(self, move: RefMove) -> Iterator[None]:
+    def _told(self, move: RefMove, *, decided: bool = False) -> Iterator[None]:
         """Report a refused move as what blocks the close; a base that moved is rehearsed again instead."""
         try:
             yield
@@ -172,17 +226,21 @@ class Closer:
         except RefusedMoveError as error:
             tickets = ", ".join(self._run.tickets)
             blocked = Blocked(move.name, tickets, error.reason, error.message, error.files)
-            raise _blocked(self._run, (blocked,)) from error
+            raise _blocked(self._run, (blocked,), decided=decided) from error
 
     def _undo(self, moves: Sequence[RefMove]) -> None:
         """Take everything back; whatever fails on the way, every branch is let go of."""
-        try:
-            for move in moves:
+        failures = []
+        for move in moves:
+            try:
                 self._merging.restore_checkouts(move)
-        finally:
-            for number, move in enumerate(moves):
-                self._merging.abort(_key(number, move))
-                self._merging.clear_stale_lock(move.source, move.base, move.new)
+            except MetawsmError as error:
+                failures.append(error)
+        for move in moves:
+            self._merging.abort(_key(move.source, move.base))
+            self._merging.clear_stale_lock(move.source, move.base, move.new)
+        if failures:
+            raise failures[0]
 
     def _moved(self, move: RefMove) -> Blocked:
         return Blocked(
@@ -197,7 +255,11 @@ class Closer:
             transaction.set_close(self._run.run_id, journal)
 
     def _back_out(self, lease: Lease, why: str) -> None:
-        for source in {repo.source for workspace in self._workspaces for repo in workspace.repos}:
+        """Undo what was prepared and let the run be completed again; the journal stays until that has been done."""
+        journal = self._world.store.close_journal(self._run.run_id)
+        if journal is not None:
+            self._undo(journal.moves)
+        for source in sorted({repo.source for workspace in self._workspaces for repo in workspace.repos}):
             self._merging.unpin(source, self._pins)
         with self._world.store.transaction(lease) as transaction:
             transaction.set_close(self._run.run_id, None)
@@ -216,8 +278,9 @@ class Closer:
                 # The work is merged; a ticket that went missing must not keep the run from being closed.
                 self._note(lease, "ticket_not_closed", error.message)
         stopping.end_sessions(self._world, self._world.store.agents(run_id), lease)
+        stopping.end_strays(self._world, run_id)
         tidied = tidy(self._world, self._run, lease)
-        self._after_merge(lease, journal, tidied)
+        self._after_merge(lease, journal)
         with self._world.store.transaction(lease) as transaction:
             for path, reason in tidied.kept:
                 transaction.record(run_id, "workspace", path, "kept", message=reason)
@@ -225,13 +288,19 @@ class Closer:
             transaction.set_close(run_id, None)
             transaction.set_error(run_id, None)
 
-    def _after_merge(self, lease: Lease, journal: CloseJournal, tidied: Tidied) -> None:
+    def _after_merge(self, lease: Lease, journal: CloseJournal) -> None:
         worktrees = self._world.machine.worktrees(self._policy)
-        gone = set(tidied.removed)
-        for workspace in self._workspaces:
-            for repo in workspace.repos:
-                if self._rules.delete_branches and repo.path in gone:
-                    worktrees.delete_branch(repo.source, repo.branch, repo.base)
+        gone = [
+            repo
+            for workspace in self._workspaces
+            for repo in workspace.repos
+            if not self._world.machine.folders().occupied(repo.path)
+        ]
+        for repo in gone if self._rules.delete_branches else ():
+            try:
+                worktrees.delete_branch(repo.source, repo.branch, repo.base)
+            except HostError as error:
+                self._note(lease, "branch_not_deleted", f"{repo.name}: {error.message}")
         for source in sorted({move.source for move in journal.moves}):
             self._merging.unpin(source, self._pins)
         if self._rules.push:
@@ -261,8 +330,12 @@ class _Rehearsal(NamedTuple):
     blocked: tuple[Blocked, ...]
 
 
-def _key(number: int, move: RefMove) -> str:
-    return f"{number}:{move.source}:{move.base}"
+def _key(source: str, base: str) -> str:
+    return f"{source}:{base}"
+
+
+def _target(request: MergeRequest) -> tuple[str, str]:
+    return request.repo.source, request.repo.base
 
 
 def _in_the_way(move: RefMove, ticket: str, files: tuple[str, ...]) -> Blocked:
@@ -276,12 +349,14 @@ def _in_the_way(move: RefMove, ticket: str, files: tuple[str, ...]) -> Blocked:
     )
 
 
-def _blocked(run: Run, blocked: tuple[Blocked, ...]) -> CloseBlockedError:
+def _blocked(run: Run, blocked: tuple[Blocked, ...], *, decided: bool = False) -> CloseBlockedError:
     first = blocked[0]
     more = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
-    return CloseBlockedError(
-        f"Run {run.run_id} cannot be closed: {first.message}{more}",
-        hint=f"Nothing was merged. `metawsm close {run.run_id} --dry-run` lists all of it; "
-        f"`metawsm sync {run.run_id}` brings the bases into the workspaces.",
-        details=blocked,
+    hint = (
+        "The close was decided before it was cut off, and other repositories may be merged already: "
+        f"mend this and run `metawsm close {run.run_id}` again, which finishes it."
+        if decided
+        else f"Nothing was merged. `metawsm close {run.run_id} --dry-run` lists all of it; "
+        f"`metawsm sync {run.run_id}` brings the bases into the workspaces."
     )
+    return CloseBlockedError(f"Run {run.run_id} cannot be closed: {first.message}{more}", hint=hint, details=blocked)

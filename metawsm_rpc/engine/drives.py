@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from metawsm_rpc.engine.driving import Drive
 from metawsm_rpc.engine.world import World
@@ -9,43 +10,52 @@ from metawsm_rpc.errors import LostLeaseError
 from metawsm_rpc.ports.store import Lease
 
 
+class _Underway(NamedTuple):
+    drive: Drive
+    thread: threading.Thread
+
+
 class Drives:
     """Starts drives, waits for them, and ends them with the process."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._threads: dict[str, threading.Thread] = {}
-        self._drives: dict[str, Drive] = {}
+        self._underway: dict[str, _Underway] = {}
         self._failures: dict[str, BaseException] = {}
 
     def start(self, run_id: str, lease: Lease) -> None:
-        """Drive a run in the background with a lease that is given up at the end."""
-        drive = Drive(self._world, run_id, lease)
-        self._in_background(run_id, drive, lease)
+        """Drive a run in the background with a lease that is given up at the end, and also on an error here."""
+        try:
+            if run_id in self._underway:
+                # It has lost the run, or the lease would not be here; it is at its last writes.
+                self._underway[run_id].thread.join()
+            drive = Drive(self._world, run_id, lease)
+        except BaseException:
+            self._world.store.release(lease)
+            raise
+        self._failures.pop(run_id, None)
+        thread = threading.Thread(target=self._drive, args=(run_id, drive, lease), name=f"drive {run_id}", daemon=True)
+        self._underway[run_id] = _Underway(drive, thread)
+        thread.start()
 
-    def _in_background(self, run_id: str, drive: Drive, lease: Lease) -> None:
-        def body() -> None:
-            try:
-                drive.run()
-            except LostLeaseError:
-                # A stop has taken over, and tells of it itself.
-                return
-            except BaseException as error:  # noqa: BLE001 - raised again in wait(), in the caller's thread
-                self._failures[run_id] = error
-            finally:
-                self._world.store.release(lease)
-
-        self._drives[run_id] = drive
-        self._threads[run_id] = threading.Thread(target=body, name=f"drive {run_id}", daemon=True)
-        self._threads[run_id].start()
+    def _drive(self, run_id: str, drive: Drive, lease: Lease) -> None:
+        try:
+            drive.run()
+        except LostLeaseError:
+            # A stop has taken over, and tells of it itself.
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again in wait(), in the caller's thread
+            self._failures[run_id] = error
+        finally:
+            self._world.store.release(lease)
 
     def wait(self, run_id: str, timeout: float | None = None) -> bool:
         """Wait until the run's drive is over; False when the time came first.
 
         Raises what ended the drive, if that was a defect.
         """
-        thread = self._threads.get(run_id)
-        if thread is not None:
+        if run_id in self._underway:
+            thread = self._underway[run_id].thread
             thread.join(timeout)
             if thread.is_alive():
                 return False
@@ -65,7 +75,7 @@ class Drives:
 
     def close(self) -> None:
         """Cut off every drive; what was under way is picked up by the next one."""
-        for drive in self._drives.values():
+        for drive, _ in self._underway.values():
             drive.interrupt()
-        for thread in self._threads.values():
+        for _, thread in self._underway.values():
             thread.join()

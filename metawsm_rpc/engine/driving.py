@@ -6,12 +6,14 @@ somebody takes the lease over: a stop wins over whatever is in flight.
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from metawsm_rpc.domain.models import Agent, Step
+from metawsm_rpc.domain.models import LIVE, Agent, Step
 from metawsm_rpc.domain.settle import runnable
+from metawsm_rpc.engine.holding import kept
+from metawsm_rpc.engine.interrupting import interrupt_step
 from metawsm_rpc.engine.steps import StepActions
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import InterruptedStepError, LostLeaseError, MetawsmError
@@ -19,8 +21,6 @@ from metawsm_rpc.policy.view import ExecutionLimits
 from metawsm_rpc.ports import Worktrees
 from metawsm_rpc.ports.store import Lease
 
-_HEARTBEAT_SECONDS = 5.0
-_LOOK_SECONDS = 0.05
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 _DRIVEN = frozenset({"running", "awaiting_guidance"})
@@ -42,6 +42,15 @@ class _Launch(NamedTuple):
     agent: str
 
 
+class _Mending(NamedTuple):
+    """Worktrees that went missing under agents at work."""
+
+    ticket: str
+
+
+_Task = Step | _Launch | _Mending
+
+
 class Drive:
     """One drive of one run by this process."""
 
@@ -61,72 +70,54 @@ class Drive:
             for workspace in world.store.workspaces(run_id)
             for repo in workspace.repos
         }
+        self._to_mend = {agent.ticket for agent in world.store.agents(run_id) if agent.status in LIVE}
 
     def run(self) -> None:
         """Drive until nothing can be done. Raises `LostLeaseError` when somebody took over."""
-        keeper = threading.Thread(target=self._keep_lease, name=f"lease of {self._run_id}", daemon=True)
-        keeper.start()
-        try:
+        with kept(self._world, self._lease, self.interrupt):
             with ThreadPoolExecutor(self._max_parallel, f"run {self._run_id}") as pool:
                 self._loop(pool)
             self._roll_back_failed()
-        finally:
-            self._over.set()
-            keeper.join()
 
     def interrupt(self) -> None:
         """End the drive at once, from any thread: what is in flight is cut off."""
         self._over.set()
         self._worktrees.interrupt()
 
-    def _keep_lease(self) -> None:
-        renewed = self._world.clock()
-        while not self._over.wait(_LOOK_SECONDS):
-            try:
-                if self._world.clock() - renewed > _HEARTBEAT_SECONDS:
-                    self._world.store.renew(self._lease)
-                    renewed = self._world.clock()
-                elif not self._world.store.held(self._lease):
-                    self.interrupt()
-            except LostLeaseError:
-                self.interrupt()
-
     def _loop(self, pool: ThreadPoolExecutor) -> None:
-        flying: dict[Future[float | None], Step | _Launch] = {}
+        flying: dict[Future[float | None], _Task] = {}
         while not self._over.is_set():
-            for task in self._ready(list(flying.values())):
+            room = self._max_parallel - len(flying)
+            for task in self._ready(flying.values())[:room]:
                 flying[pool.submit(self._perform, task)] = task
-                if len(flying) >= self._max_parallel:
-                    break
-            if not flying:
-                if not self._not_before:
-                    return
-                # Only retries are left: wait for the first, or for the end.
-                self._over.wait(max(0.0, min(self._not_before.values()) - self._world.clock()))
-                self._forget_due_retries()
-                continue
-            timeout = max(0.0, min(self._not_before.values()) - self._world.clock()) if self._not_before else None
-            done, _ = wait(flying, timeout=timeout, return_when=FIRST_COMPLETED)
-            self._forget_due_retries()
-            for future in done:
-                task, delay = flying.pop(future), future.result()
-                if delay is not None and isinstance(task, Step):
-                    self._not_before[task.index] = self._world.clock() + delay
+            if flying:
+                done, _ = wait(flying, timeout=self._until_next_retry(), return_when=FIRST_COMPLETED)
+                for future in done:
+                    task, delay = flying.pop(future), future.result()
+                    if delay is not None and isinstance(task, Step):
+                        self._not_before[task.index] = self._world.clock() + delay
+            elif self._not_before:
+                self._over.wait(self._until_next_retry())
+            else:
+                return
+            now = self._world.clock()
+            self._not_before = {index: at for index, at in self._not_before.items() if at > now}
         for future in flying:
             future.result()
 
-    def _forget_due_retries(self) -> None:
-        now = self._world.clock()
-        self._not_before = {index: at for index, at in self._not_before.items() if at > now}
+    def _until_next_retry(self) -> float | None:
+        if not self._not_before:
+            return None
+        return max(0.0, min(self._not_before.values()) - self._world.clock())
 
-    def _ready(self, flying: list[Step | _Launch]) -> list[Step | _Launch]:
+    def _ready(self, flying: Collection[_Task]) -> list[_Task]:
         """Return what can be started now: steps first, then launches that are owed."""
         detail = self._world.store.detail(self._run_id)
         if detail.run.status not in _DRIVEN:
             return []
         busy = {self._source(task) for task in flying} - {None}
         indexes = {task.index for task in flying if isinstance(task, Step)}
-        ready: list[Step | _Launch] = []
+        ready: list[_Task] = []
         for step in runnable(detail.steps):
             source = self._source(step)
             if step.index in indexes or step.index in self._not_before or source in busy:
@@ -135,23 +126,24 @@ class Drive:
                 # git takes one worktree at a time in a repository; a second one would only hold a thread.
                 busy.add(source)
             ready.append(step)
-        owed = [_Launch(agent.ticket, agent.name) for agent in detail.agents if self._is_owed(agent)]
-        return ready + [launch for launch in owed if launch not in flying]
+        ready += [_Launch(agent.ticket, agent.name) for agent in detail.agents if _is_owed(agent)]
+        ready += [_Mending(ticket) for ticket in sorted(self._to_mend)]
+        return [task for task in ready if task not in flying]
 
-    def _is_owed(self, agent: Agent) -> bool:
-        return agent.due is not None and agent.status in ("dead", "failed", "stopped", "completed")
-
-    def _source(self, task: Step | _Launch) -> str | None:
+    def _source(self, task: _Task) -> str | None:
         if isinstance(task, Step) and task.kind == "create_workspace":
             return self._sources[task.ticket, task.repo or ""]
         return None
 
-    def _perform(self, task: Step | _Launch) -> float | None:
+    def _perform(self, task: _Task) -> float | None:
         """Carry out a task; answers after how many seconds it is to be tried again, if at all."""
         try:
             if isinstance(task, Step):
                 return self._perform_step(task)
-            self._perform_launch(task)
+            if isinstance(task, _Launch):
+                self._perform_launch(task)
+            else:
+                self._mend(task)
         except LostLeaseError:
             self.interrupt()
             raise
@@ -164,20 +156,22 @@ class Drive:
             self._actions.perform(step)
         except InterruptedStepError:
             with self._world.store.transaction(self._lease) as transaction:
-                transaction.move_step(self._run_id, step.index, "interrupt", message="interrupted")
-        except MetawsmError as error:
-            return self._fail(step, error)
+                interrupt_step(transaction, step, self._policy)
+        except LostLeaseError:
+            raise
+        except (MetawsmError, OSError) as error:
+            return self._fail(step, _message(error))
         else:
             with self._world.store.transaction(self._lease) as transaction:
                 transaction.move_step(self._run_id, step.index, "finish")
         return None
 
-    def _fail(self, step: Step, error: MetawsmError) -> float | None:
+    def _fail(self, step: Step, message: str) -> float | None:
         attempt = step.attempts + 1
         with self._world.store.transaction(self._lease) as transaction:
-            transaction.move_step(self._run_id, step.index, "fail", message=error.message)
+            transaction.move_step(self._run_id, step.index, "fail", message=message)
             if step.blocking and attempt >= step.attempt_limit:
-                transaction.set_error(self._run_id, f"{step.ticket}: {step.name} failed: {error.message}")
+                transaction.set_error(self._run_id, f"{step.ticket}: {step.name} failed: {message}")
         return retry_delay(attempt, random.random()) if attempt < step.attempt_limit else None  # noqa: S311 - jitter
 
     def _perform_launch(self, launch: _Launch) -> None:
@@ -187,24 +181,50 @@ class Drive:
             return
         except LostLeaseError:
             raise
-        except MetawsmError as error:
+        except (MetawsmError, OSError) as error:
+            message = _message(error)
             with self._world.store.transaction(self._lease) as transaction:
                 transaction.set_agent(self._run_id, launch.ticket, launch.agent, due=None)
                 transaction.record(
-                    self._run_id, "agent", f"{launch.ticket}/{launch.agent}", "relaunch_failed", message=error.message
+                    self._run_id, "agent", f"{launch.ticket}/{launch.agent}", "relaunch_failed", message=message
                 )
                 transaction.set_error(
-                    self._run_id, f"{launch.ticket}: {launch.agent} could not be started again: {error.message}"
+                    self._run_id, f"{launch.ticket}: {launch.agent} could not be started again: {message}"
                 )
+
+    def _mend(self, mending: _Mending) -> None:
+        workspace = self._actions.workspace(mending.ticket)
+        try:
+            self._actions.restore(workspace)
+        except InterruptedStepError:
+            return
+        except LostLeaseError:
+            raise
+        except (MetawsmError, OSError) as error:
+            self._actions.tell(workspace, "restore_failed", _message(error))
+            with self._world.store.transaction(self._lease) as transaction:
+                transaction.set_error(
+                    self._run_id, f"{mending.ticket}: a worktree cannot be restored: {_message(error)}"
+                )
+        self._to_mend.discard(mending.ticket)
 
     def _roll_back_failed(self) -> None:
         """Take back workspaces that stayed half-made: a create step of theirs failed for good."""
-        if self._over.is_set():
-            return
         failed = {
             step.ticket
             for step in self._world.store.steps(self._run_id)
             if step.kind == "create_workspace" and step.status == "failed" and step.attempts >= step.attempt_limit
         }
         for ticket in sorted(failed):
+            if self._over.is_set():
+                return
             self._actions.roll_back(self._actions.workspace(ticket))
+
+
+def _is_owed(agent: Agent) -> bool:
+    return agent.due is not None
+
+
+def _message(error: Exception) -> str:
+    # A full disk or a missing permission that an adapter did not foresee is a failure like another.
+    return error.message if isinstance(error, MetawsmError) else f"{type(error).__name__}: {error}."

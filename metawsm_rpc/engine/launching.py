@@ -9,11 +9,13 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from metawsm_rpc.domain.clock import timestamp
-from metawsm_rpc.domain.models import Agent, Run, Workspace
+from metawsm_rpc.domain.models import LIVE, Agent, Run, Workspace
+from metawsm_rpc.engine import starts, stopping
+from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import DependencyMissingError
+from metawsm_rpc.errors import DependencyMissingError, LostLeaseError
 from metawsm_rpc.policy.expansion import expand
-from metawsm_rpc.policy.view import ExecutionLimits, TranscriptLimits, profile_of
+from metawsm_rpc.policy.view import TranscriptLimits, profile_of
 from metawsm_rpc.ports import Launch, Ticket
 from metawsm_rpc.ports.store import Lease
 
@@ -100,8 +102,8 @@ class Launcher:
         self._policy = policy
         self._lease = lease
 
-    def launch(self, agent: Agent, workspace: Workspace, ticket: Ticket, *, feedback: tuple[str, ...] = ()) -> None:
-        """Start an agent that is owed a launch; one that is running already is only noted.
+    def launch(self, agent: Agent, workspace: Workspace, ticket: Ticket) -> None:
+        """Start an agent that is owed a launch; one that was begun and runs is only noted.
 
         Raises `HostError` when tmux refuses, `DependencyMissingError` without its program.
         """
@@ -109,29 +111,23 @@ class Launcher:
             self._world, self._policy, run_id=self._run.run_id, agent=agent.name, workspace=workspace
         )
         context.check_program()
-        terminals = self._world.machine.terminals(self._policy)
-        if agent.launch is not None:
-            if self._started_unnoted(agent, context):
-                return
-            # The old process must be gone before a new one starts.
-            grace = ExecutionLimits.of(self._policy).stop_grace_seconds
-            terminals.end(agent.session, agent.launch, agent.pid, grace)
+        if starts.is_begun(agent) and self._runs_already(agent, context):
+            return
+        # The old process must be gone before a new one starts.
+        stopping.end_sessions(self._world, (agent,), self._lease)
         launch = self._world.token()
         with self._world.store.transaction(self._lease) as transaction:
-            transaction.set_agent(agent.run_id, agent.ticket, agent.name, launch=launch, pid=None)
+            starts.begin(transaction, agent, launch)
         folders = self._world.machine.folders()
-        text = self._world.machine.tickets(self._policy).text(ticket)
-        folders.prepare(context.paths, launch, brief(context, ticket, text, feedback))
-        pid = terminals.start(
+        write_brief(context, launch, ticket)
+        pid = self._world.machine.terminals(self._policy).start(
             Launch(
                 run_id=self._run.run_id,
                 ticket=agent.ticket,
                 agent=agent.name,
                 launch=launch,
                 session=agent.session,
-                argv=context.command(
-                    launch, resume=agent.status != "pending", feedback=feedback[-1] if agent.due == "iterate" else None
-                ),
+                argv=context.command(launch, resume=agent.status != "pending", feedback=self._fresh_feedback(agent)),
                 cwd=context.working_directory(),
                 environment=context.environment(launch),
                 directory=folders.launch_directory(context.paths, launch),
@@ -139,13 +135,20 @@ class Launcher:
                 transcript_max_bytes=TranscriptLimits.of(self._policy).max_bytes,
             )
         )
-        self._note(agent, launch, pid)
+        try:
+            self._note(agent, launch, pid)
+        except LostLeaseError:
+            self._take_back(agent, launch, pid)
+            raise
 
-    def _started_unnoted(self, agent: Agent, context: LaunchContext) -> bool:
+    def _fresh_feedback(self, agent: Agent) -> str | None:
+        if agent.due != "iterate":
+            return None
+        return feedback_for(self._world, agent.run_id, agent.ticket, agent.name)[-1]
+
+    def _runs_already(self, agent: Agent, context: LaunchContext) -> bool:
         """Note a launch that was begun by a process that died before it could say so."""
-        launch = agent.launch
-        if launch is None or agent.pid is not None:
-            return False
+        launch = agent.launch or ""
         terminals = self._world.machine.terminals(self._policy)
         for pane in terminals.panes():
             if pane.launch == launch:
@@ -159,26 +162,44 @@ class Launcher:
         return True
 
     def _note(self, agent: Agent, launch: str, pid: int | None) -> None:
-        now = timestamp(self._world.clock())
         with self._world.store.transaction(self._lease) as transaction:
-            transaction.move_agent(
-                agent.run_id,
-                agent.ticket,
-                agent.name,
-                "launch" if agent.status == "pending" else "relaunch",
-                message=agent.due,
-                data={"launch": launch},
-                launch=launch,
-                pid=pid,
-                due=None,
-                said=None,
-                said_at=None,
-                exit_code=None,
-                restarts=agent.restarts + (agent.status != "pending"),
-                started_at=now,
-                last_activity_at=now,
-                last_progress_at=now,
-            )
+            now = transaction.agent(agent.run_id, agent.ticket, agent.name)
+            if starts.is_begun(now):
+                starts.start(transaction, now, pid, timestamp(self._world.clock()))
+            elif now.launch == launch:  # it has spoken already, which is as good as our word
+                transaction.set_agent(agent.run_id, agent.ticket, agent.name, pid=pid)
+
+    def _take_back(self, agent: Agent, launch: str, pid: int) -> None:
+        """End a session that was started after somebody had taken the run over, unless they have adopted it."""
+        for now in self._world.store.agents(agent.run_id):
+            if (now.ticket, now.name) == (agent.ticket, agent.name) and (
+                now.launch != launch or starts.is_begun(now) or now.status not in LIVE
+            ):
+                self._world.machine.terminals(self._policy).end(agent.session, launch, pid, 0)
+
+
+def rewrite_brief(world: World, agent: Agent) -> None:
+    """Bring the brief of an agent at work up to date, so that it can be read again."""
+    policy = world.store.policy(agent.run_id)
+    (workspace,) = (one for one in made_of(world, agent.run_id) if one.ticket == agent.ticket)
+    context = LaunchContext(world, policy, run_id=agent.run_id, agent=agent.name, workspace=workspace)
+    write_brief(context, agent.launch or "", world.machine.tickets(policy).find(agent.ticket))
+
+
+def feedback_for(world: World, run_id: str, ticket: str, name: str) -> tuple[str, ...]:
+    """Return what `iterate` has told an agent, oldest first: the brief keeps all of it."""
+    return tuple(
+        event.message or ""
+        for event in world.store.events(run_id=run_id)
+        if event.type == "feedback" and event.entity_id == f"{ticket}/{name}"
+    )
+
+
+def write_brief(context: LaunchContext, launch: str, ticket: Ticket) -> None:
+    """Write what an agent is asked to do, and make the folders of its launch."""
+    text = context.world.machine.tickets(context.policy).text(ticket)
+    feedback = feedback_for(context.world, context.run_id, context.ticket, context.agent)
+    context.world.machine.folders().prepare(context.paths, launch, brief(context, ticket, text, feedback))
 
 
 def brief(context: LaunchContext, ticket: Ticket, text: str, feedback: tuple[str, ...] = ()) -> str:

@@ -47,7 +47,10 @@ def resume(world: World, run_id: str, lease: Lease) -> None:
                 transaction.allow_attempts(run_id, step.index, more)
         out = taken_out(steps)
         for agent in world.store.agents(run_id):
-            if agent.status in ("dead", "failed", "stopped") and (agent.ticket, agent.name) not in out:
+            if agent.status == "stopping":  # by somebody who did not come to the end of it
+                transaction.move_agent(run_id, agent.ticket, agent.name, "stopped")
+            gone = agent.status in ("dead", "failed", "stopping", "stopped") and (agent.ticket, agent.name) not in out
+            if gone and agent.due is None:  # what was asked for before a crash is still owed, and says more
                 _owe(transaction, agent, "resume")
         transaction.set_error(run_id, None)
 
@@ -58,42 +61,60 @@ def restart(world: World, run_id: str, lease: Lease, *, name: str | None, ticket
     Returns the agents that are owed a launch. Raises `AgentNotFoundError`, `IllegalTransitionError`.
     """
     agents = chosen(world.store.agents(run_id), name=name, ticket=ticket)
-    wanted = [agent for agent in agents if agent.status != "pending"]
+    wanted = _started(world, run_id, agents)
     if name is None:
         wanted = [agent for agent in wanted if agent.status in ("dead", "failed")]
     if not wanted:
-        states = ", ".join(f"{agent.name} on {agent.ticket} is {agent.status}" for agent in agents)
-        raise IllegalTransitionError(f"No agent of run {run_id} needs a restart ({states}); name one to restart it.")
+        raise IllegalTransitionError(
+            f"No agent of run {run_id} can be restarted ({_listed(agents)}).",
+            hint="Name one that is completed, stopped or at work to start it again; "
+            f"`metawsm resume {run_id}` starts what has never been started.",
+        )
     with world.store.transaction(lease) as transaction:
-        # Owed before it is stopped: a crash in between still starts it again.
         transaction.move_run(run_id, "restart")
         for agent in wanted:
             _owe(transaction, agent, "restart")
         transaction.set_error(run_id, None)
-    live = [agent for agent in wanted if agent.status in LIVE]
-    if live:
-        stopping.stop_agents(world, live, lease)
     return tuple(wanted)
 
 
-def iterate(
-    world: World, run_id: str, lease: Lease, *, feedback: str, name: str | None, ticket: str | None
-) -> tuple[Agent, ...]:
-    """Give agents more to do: completed and stopped ones are owed a launch with the feedback in the brief.
+def iterate(world: World, run_id: str, lease: Lease, *, feedback: str, name: str | None, ticket: str | None) -> None:
+    """Give agents more to do: completed and stopped ones are owed a launch, the others find it in their brief.
 
-    Returns the live agents among those chosen: they are to be sent the feedback.
+    Raises `AgentNotFoundError`, or `IllegalTransitionError` when none of them can go on.
     """
+    from metawsm_rpc.engine.launching import rewrite_brief
+
     if not feedback.strip():
         raise InvalidParamsError("Say what should be done differently: the feedback is empty.")
     agents = chosen(world.store.agents(run_id), name=name, ticket=ticket)
+    ended = [agent for agent in _started(world, run_id, agents) if agent.status in ("completed", "stopped")]
+    others = [agent for agent in agents if agent.status in LIVE or agent.status == "pending"]
+    if not ended and not others:
+        raise IllegalTransitionError(
+            f"No agent of run {run_id} can go on with the feedback ({_listed(agents)}).",
+            hint=f"`metawsm restart {run_id}` starts dead and failed ones again.",
+        )
     with world.store.transaction(lease) as transaction:
         transaction.move_run(run_id, "iterate")
-        for agent in agents:
+        for agent in (*ended, *others):
             transaction.record(run_id, "agent", f"{agent.ticket}/{agent.name}", "feedback", message=feedback)
-            if agent.status in ("completed", "stopped"):
-                _owe(transaction, agent, "iterate")
+        for agent in ended:
+            _owe(transaction, agent, "iterate")
         transaction.set_error(run_id, None)
-    return tuple(agent for agent in agents if agent.status in LIVE)
+    for agent in others:
+        if agent.launch is not None:
+            rewrite_brief(world, agent)
+
+
+def _started(world: World, run_id: str, agents: Iterable[Agent]) -> list[Agent]:
+    """Return those agents that have ever been started and were not taken out of the run."""
+    out = taken_out(world.store.steps(run_id))
+    return [agent for agent in agents if agent.status != "pending" and (agent.ticket, agent.name) not in out]
+
+
+def _listed(agents: Iterable[Agent]) -> str:
+    return ", ".join(f"{agent.name} on {agent.ticket} is {agent.status}" for agent in agents)
 
 
 def retry_step(world: World, run_id: str, lease: Lease, index: int) -> None:
@@ -117,6 +138,11 @@ def skip_step(world: World, run_id: str, lease: Lease, index: int) -> None:
         if status in ("stopping", "closing", "closed"):
             raise IllegalTransitionError(f"Run {run_id} is {status}, so its steps cannot be skipped.")
         transaction.move_step(run_id, index, "skip", message="skipped by hand")
+        step = transaction.step(run_id, index)
+    if step.kind == "start_agent":
+        # A start that failed half-way may have left a session behind.
+        agents = chosen(world.store.agents(run_id), name=step.agent, ticket=step.ticket)
+        stopping.stop_agents(world, agents, lease)
 
 
 def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticket: str | None) -> None:
@@ -138,6 +164,8 @@ def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticke
                     f"Agent {agent.name} on {agent.ticket} has not been started, so it cannot be completed; "
                     f"skip its step instead (metawsm skip-step)."
                 )
+            if status == "stopping":
+                transaction.move_agent(run_id, agent.ticket, agent.name, "stopped")
             if status != "stopped" or (agent.ticket, agent.name) not in taken_out(world.store.steps(run_id)):
                 transaction.move_agent(run_id, agent.ticket, agent.name, "complete", message="by hand", due=None)
         if whole:

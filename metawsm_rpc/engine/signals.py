@@ -1,13 +1,16 @@
 """What agents tell us, by command or by drop box, and what it moves."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 from metawsm_rpc.domain.clock import timestamp
+from metawsm_rpc.domain.lifecycles import SETTLING
 from metawsm_rpc.domain.models import LIVE, Agent, Event, Guidance
+from metawsm_rpc.engine import starts
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
+from metawsm_rpc.errors import GuidanceNotFoundError, IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.ports.store import Transaction
 
 SignalType = Literal["progress", "waiting", "working", "guidance", "done", "failed"]
@@ -55,29 +58,39 @@ def receive(world: World, signal: Signal) -> Received:
 
 def apply(world: World, transaction: Transaction, signal: Signal) -> Received:
     """Apply a signal in a transaction that is under way."""
-    agent = transaction.agent(signal.run_id, signal.ticket, signal.agent)
+    key = (signal.run_id, signal.ticket, signal.agent)
+    agent = transaction.agent(*key)
+    now = timestamp(world.clock())
     if agent.launch != signal.launch:
         return Received(_record(transaction, signal, "stale_signal"), None)
+    counts = transaction.run(signal.run_id).status in SETTLING
+    if counts and starts.is_begun(agent):
+        # It runs, although its driver could not say so yet, or never will.
+        starts.start(transaction, agent, None, now)
+        agent = transaction.agent(*key)
     guidance_id = _ask(world, transaction, signal, agent) if signal.type == "guidance" else None
     event = _record(transaction, signal, signal.type)
-    now = timestamp(world.clock())
+    # After `done` only `working` moves an agent again, and after a stop nothing; the rest is on record.
+    live = agent.status in LIVE
+    if live or (counts and agent.status == "completed" and signal.type == "working"):
+        _move(transaction, signal, now)
+    return Received(event, guidance_id)
+
+
+def _move(transaction: Transaction, signal: Signal, now: str) -> None:
+    key = (signal.run_id, signal.ticket, signal.agent)
     columns: dict[str, Any] = {"last_progress_at": now} if signal.type in ("progress", "done") else {}
     if signal.type in ("working", "waiting"):
         columns |= {"said": signal.type, "said_at": now}
     elif signal.type in ("progress", "done", "failed"):
         columns |= {"said": None, "said_at": None}
     move = _MOVES.get(signal.type)
-    key = (signal.run_id, signal.ticket, signal.agent)
-    # After `done` only `working` moves an agent again; the rest is on record.
-    if move is not None and (agent.status in LIVE or (agent.status == "completed" and move == "work")):
+    if move is not None:
         transaction.move_agent(*key, move, message=signal.message, **columns)
-        if signal.type == "failed":
-            transaction.set_error(
-                signal.run_id, f"{signal.ticket}: {signal.agent} failed: {signal.message or 'no reason given'}"
-            )
-    elif columns:
-        transaction.set_agent(*key, **columns)
-    return Received(event, guidance_id)
+    if signal.type == "failed":
+        transaction.set_error(
+            signal.run_id, f"{signal.ticket}: {signal.agent} failed: {signal.message or 'no reason given'}"
+        )
 
 
 def _ask(world: World, transaction: Transaction, signal: Signal, agent: Agent) -> str:
@@ -86,6 +99,9 @@ def _ask(world: World, transaction: Transaction, signal: Signal, agent: Agent) -
     if not signal.message:
         raise InvalidParamsError('A question needs a text: metawsm signal guidance "…".')
     guidance_id = signal.guidance_id or world.token()
+    with contextlib.suppress(GuidanceNotFoundError):
+        world.store.guidance(guidance_id)
+        raise InvalidParamsError(f"There is a question {guidance_id!r} already; leave the id out.")
     transaction.ask(
         Guidance(
             id=guidance_id,
@@ -126,8 +142,17 @@ def from_text(text: str) -> Signal:
     try:
         values = json.loads(text)
         signal = Signal(**{**values, "choices": tuple(values.get("choices") or ())})
-    except (ValueError, TypeError, AttributeError) as error:
+        json.dumps(values, ensure_ascii=False).encode()  # no half of a surrogate pair
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidParamsError(f"What lies in the drop box is no signal: {error}.") from error
+    texts = (signal.run_id, signal.ticket, signal.agent, signal.launch, signal.type, *signal.choices)
+    optional = (signal.message, signal.guidance_id)
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not all(isinstance(text, str | None) for text in optional)
+        or not isinstance(signal.data, dict | None)
+    ):
+        raise InvalidParamsError("What lies in the drop box is no signal: a value is of another type.")
     return signal._replace(type=check_type(signal.type))
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metawsm_rpc.domain.models import Repo, Run, Step, Workspace
+from metawsm_rpc.domain.models import LIVE, Agent, Repo, Run, Step, Workspace
+from metawsm_rpc.engine import stopping
 from metawsm_rpc.engine.launching import Launcher
+from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import HostError, StepFailedError
+from metawsm_rpc.errors import HostError, InterruptedStepError, LostLeaseError, MetawsmError, StepFailedError
 from metawsm_rpc.policy.view import WorkspaceOptions
 from metawsm_rpc.ports import SetupCommand, Ticket, Worktrees, WorktreeSpec
 from metawsm_rpc.ports.store import Lease
@@ -36,29 +38,63 @@ class StepActions:
         self._by_kind[step.kind](step, self.workspace(step.ticket))
 
     def relaunch(self, ticket: str, agent_name: str) -> None:
-        """Start an agent again that is owed a launch; a worktree that went missing comes back first."""
-        workspace = self.workspace(ticket)
-        self._ensure_worktrees(workspace)
-        self._launch(workspace, agent_name)
+        """Start an agent again that is owed a launch; one that is live is stopped first."""
+        agent = self._agent(ticket, agent_name)
+        if agent.status in LIVE or agent.status == "stopping":
+            stopping.stop_agents(self._world, (agent,), self._lease)
+        self._launch(self._agent(ticket, agent_name))
+
+    def restore(self, workspace: Workspace) -> None:
+        """Make worktrees again that were made and went missing, with all that had been done in them."""
+        steps = [step for step in self._world.store.steps(self._run.run_id) if step.ticket == workspace.ticket]
+        done = [step for step in steps if step.status == "done"]
+        for repo in workspace.repos:
+            made = any(step.kind == "create_workspace" and step.repo == repo.name for step in done)
+            if not made or self._world.machine.folders().occupied(repo.path):
+                continue
+            self._ensure_worktree(workspace.ticket, repo)
+            self.tell(workspace, "restored", repo.path)
+            prepared = [step for step in done if step.kind == "prepare_workspace"]
+            if any(step.command is None for step in prepared):
+                self._copy(workspace.ticket, repo.name)
+            for step in prepared:
+                if step.command is not None and step.repo == repo.name:
+                    self._set_up_again(step, workspace)
 
     def roll_back(self, workspace: Workspace) -> None:
-        """Take back the worktrees of a workspace that could not be made whole; work is kept."""
+        """Take back a workspace that could not be made whole; what holds work is kept, and told."""
         if self._run.strategy == "reuse":
             return
         for repo in workspace.repos:
-            if repo.head is None:
+            try:
+                removal = self._worktrees.roll_back(repo.path, repo.source, repo.branch, repo.base_commit or "")
+            except InterruptedStepError:
+                return
+            except MetawsmError as error:
+                self.tell(workspace, "kept", f"{repo.path}: {error.message}")
                 continue
-            removal = self._worktrees.roll_back(repo.path, repo.source, repo.branch, repo.base_commit or "")
-            self._tell(workspace, "rolled_back" if removal.removed else "kept", f"{repo.path}: {removal.reason or ''}")
-            if removal.removed:
+            if not removal.removed:
+                self.tell(workspace, "kept", f"{repo.path}: {removal.reason}")
+            elif repo.head is not None:
+                self.tell(workspace, "rolled_back", repo.path)
                 self._keep(workspace.ticket, repo._replace(head=None))
+        self._world.machine.folders().remove_empty(workspace.path)
 
     def workspace(self, ticket: str) -> Workspace:
-        """Return the workspace of a ticket as it is known now."""
-        for workspace in self._world.store.workspaces(self._run.run_id):
+        """Return the workspace of a ticket as it is known now, without repositories that were skipped."""
+        for workspace in made_of(self._world, self._run.run_id):
             if workspace.ticket == ticket:
                 return workspace
         raise HostError(f"Run {self._run.run_id} has no workspace for {ticket}.")
+
+    def tell(self, workspace: Workspace, what: str, message: str) -> None:
+        """Put on record what became of a workspace."""
+        with self._world.store.transaction(self._lease) as transaction:
+            transaction.record(self._run.run_id, "workspace", workspace.name, what, message=message)
+
+    def _agent(self, ticket: str, name: str) -> Agent:
+        (found,) = (a for a in self._world.store.agents(self._run.run_id) if (a.ticket, a.name) == (ticket, name))
+        return found
 
     def _ticket(self, ticket: str) -> Ticket:
         if ticket not in self._tickets:
@@ -68,6 +104,8 @@ class StepActions:
     def _verify_ticket(self, step: Step, _workspace: Workspace) -> None:
         self._ticket(step.ticket)
 
+    # --- worktrees ---
+
     def _create_workspace(self, step: Step, workspace: Workspace) -> None:
         (repo,) = (repo for repo in workspace.repos if repo.name == step.repo)
         if self._run.strategy == "create" and self._options.fetch and repo.head is None:
@@ -75,17 +113,16 @@ class StepActions:
             repo = repo._replace(base_commit=self._worktrees.commit_of(repo.source, repo.base))
         self._ensure_worktree(workspace.ticket, repo)
 
-    def _ensure_worktrees(self, workspace: Workspace) -> None:
-        for repo in workspace.repos:
-            if not self._world.machine.folders().occupied(repo.path):
-                self._ensure_worktree(workspace.ticket, repo)
-
     def _ensure_worktree(self, ticket: str, repo: Repo) -> None:
         if self._run.strategy == "reuse" and not self._world.machine.folders().occupied(repo.path):
             raise StepFailedError(f"The worktree {repo.path} of the reused workspace is gone.")
         made = self._worktrees.add(WorktreeSpec(repo.source, repo.path, repo.branch, repo.base_commit or repo.base))
-        # A branch that was there already keeps the base that was planned.
-        self._keep(ticket, repo._replace(head=made.head, dirty_files=0, ahead=0, behind=0))
+        if made.branch_created:
+            now = repo._replace(head=made.head, dirty_files=0, ahead=0, behind=0)
+        else:
+            # A branch that was there already keeps the base that was planned.
+            now = self._worktrees.observe(repo)
+        self._keep(ticket, now)
 
     def _keep(self, ticket: str, repo: Repo) -> None:
         """Replace one repository of a workspace; its siblings may be written at the same time."""
@@ -97,16 +134,22 @@ class StepActions:
             self._set_up(step, workspace)
             return
         # A sibling's failure may have rolled back what had been created.
-        self._ensure_worktrees(workspace)
+        self.restore(workspace)
         for repo in workspace.repos:
-            copied = self._worktrees.copy_files(repo.source, repo.path, self._options.copy)
-            if copied:
-                self._keep(workspace.ticket, repo._replace(copied=tuple(sorted({*repo.copied, *copied}))))
-        if self._run.strategy != "reuse":
+            self._copy(workspace.ticket, repo.name)
+        if self._run.strategy != "reuse" and workspace.repos:
             self._world.machine.registry().record(self.workspace(step.ticket), workspace.repos[0].base)
 
+    def _copy(self, ticket: str, name: str) -> None:
+        (repo,) = (repo for repo in self.workspace(ticket).repos if repo.name == name)
+        copied = self._worktrees.copy_files(repo.source, repo.path, self._options.copy)
+        if copied:
+            self._keep(ticket, repo._replace(copied=tuple(sorted({*repo.copied, *copied}))))
+
     def _set_up(self, step: Step, workspace: Workspace) -> None:
-        (repo,) = (repo for repo in workspace.repos if repo.name == step.repo)
+        path = next((repo.path for repo in workspace.repos if repo.name == step.repo), None)
+        if path is None:
+            return  # its worktree was skipped
         command = (step.command or ())[-1]
         setup = next(setup for setup in self._options.setup if setup.run == command)
         environment = {
@@ -115,26 +158,27 @@ class StepActions:
             "METAWSM_TICKET": step.ticket,
             "METAWSM_WORKSPACE": workspace.path,
         }
-        self._worktrees.set_up(repo.path, SetupCommand(*setup), environment)
+        self._worktrees.set_up(path, SetupCommand(*setup), environment)
 
-    def _start_agent(self, step: Step, workspace: Workspace) -> None:
-        self._launch(workspace, step.agent or "")
+    def _set_up_again(self, step: Step, workspace: Workspace) -> None:
+        try:
+            self._set_up(step, workspace)
+        except (InterruptedStepError, LostLeaseError):
+            raise
+        except MetawsmError as error:
+            if step.blocking:
+                raise
+            self.tell(workspace, "set_up_failed", error.message)
 
-    def _launch(self, workspace: Workspace, name: str) -> None:
-        for agent in self._world.store.agents(self._run.run_id):
-            if (agent.ticket, agent.name) == (workspace.ticket, name):
-                self._launcher.launch(
-                    agent, workspace, self._ticket(workspace.ticket), feedback=self._feedback(workspace.ticket, name)
-                )
+    # --- agents ---
 
-    def _feedback(self, ticket: str, name: str) -> tuple[str, ...]:
-        """Return what `iterate` has told this agent, oldest first: the brief keeps all of it."""
-        return tuple(
-            event.message or ""
-            for event in self._world.store.events(run_id=self._run.run_id)
-            if event.type == "feedback" and event.entity_id == f"{ticket}/{name}"
-        )
+    def _start_agent(self, step: Step, _workspace: Workspace) -> None:
+        agent = self._agent(step.ticket, step.agent or "")
+        # Who says that it runs may have died before the step was done.
+        if agent.status == "pending":
+            self._launch(agent)
 
-    def _tell(self, workspace: Workspace, what: str, message: str) -> None:
-        with self._world.store.transaction(self._lease) as transaction:
-            transaction.record(self._run.run_id, "workspace", workspace.name, what, message=message)
+    def _launch(self, agent: Agent) -> None:
+        workspace = self.workspace(agent.ticket)
+        self.restore(workspace)
+        self._launcher.launch(agent, workspace, self._ticket(agent.ticket))

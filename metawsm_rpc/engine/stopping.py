@@ -1,12 +1,15 @@
 """Stopping: a stop wins over whatever is in flight, and leaves nothing running."""
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from metawsm_rpc.domain.charts import advance
 from metawsm_rpc.domain.lifecycles import RUN
 from metawsm_rpc.domain.models import LIVE, Agent
+from metawsm_rpc.engine.holding import kept
 from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import BusyError, LostLeaseError
 from metawsm_rpc.policy.view import ExecutionLimits
 from metawsm_rpc.ports import Ended
 from metawsm_rpc.ports.store import Lease
@@ -14,40 +17,52 @@ from metawsm_rpc.ports.store import Lease
 _LETTING_GO_SECONDS = 0.8
 """How long the driver that was taken over may take to notice (it looks every 50 ms)."""
 
+_LOOK_SECONDS = 0.02
+
 
 def stop(world: World, run_id: str) -> None:
     """Stop a run: cut off its steps, end its sessions. Harmless when it is stopped.
 
-    Raises `IllegalTransitionError` while it is closing or once it is closed.
+    A stop that another process is at is waited for; one that was cut off is finished. Raises
+    `IllegalTransitionError` while the run is closing or once it is closed.
     """
-    run = world.store.run(run_id)
-    # Refused before anything is taken over.
-    advance(RUN, run.status, "stop", entity=f"run {run_id}")
-    if run.status == "stopped":
+    while (status := world.store.run(run_id).status) != "stopped":
+        # Refused before anything is taken over.
+        advance(RUN, status, "stop", entity=f"run {run_id}")
+        try:
+            # Whoever holds the lease of a run that is stopping is stopping it.
+            lease = world.store.acquire(run_id, takeover=status != "stopping")
+        except BusyError:
+            time.sleep(_LOOK_SECONDS)
+            continue
+        try:
+            with kept(world, lease):
+                _stop(world, run_id, lease)
+        except LostLeaseError:
+            if world.store.run(run_id).status not in ("stopping", "stopped"):
+                raise
+            continue  # somebody else stops it, too
+        finally:
+            world.store.release(lease)
         return
-    lease = world.store.acquire(run_id, takeover=True)
-    try:
-        with world.store.transaction(lease) as transaction:
-            transaction.move_run(run_id, "stop", message="stopped by hand")
-            for agent in world.store.agents(run_id):
-                if agent.due is not None:
-                    transaction.set_agent(run_id, agent.ticket, agent.name, due=None)
-        world.store.await_release(run_id, _LETTING_GO_SECONDS)
-        _interrupt_steps(world, run_id, lease)
-        stop_agents(world, world.store.agents(run_id), lease)
-        end_strays(world, run_id)
-        with world.store.transaction(lease) as transaction:
-            if world.store.run(run_id).status == "stopping":
-                transaction.move_run(run_id, "stopped")
-    finally:
-        world.store.release(lease)
 
 
-def _interrupt_steps(world: World, run_id: str, lease: Lease) -> None:
+def _stop(world: World, run_id: str, lease: Lease) -> None:
+    with world.store.transaction(lease) as transaction:
+        transaction.move_run(run_id, "stop", message="stopped by hand")
+        for agent in world.store.agents(run_id):
+            if agent.due is not None:
+                transaction.set_agent(run_id, agent.ticket, agent.name, due=None)
+    world.store.await_release(run_id, _LETTING_GO_SECONDS)
     with world.store.transaction(lease) as transaction:
         for step in world.store.steps(run_id):
             if step.status == "running":
                 transaction.move_step(run_id, step.index, "interrupt", message="interrupted by a stop")
+    stop_agents(world, world.store.agents(run_id), lease)
+    end_strays(world, run_id)
+    with world.store.transaction(lease) as transaction:
+        if transaction.run(run_id).status == "stopping":
+            transaction.move_run(run_id, "stopped")
 
 
 def stop_agents(world: World, agents: Iterable[Agent], lease: Lease) -> None:
@@ -55,7 +70,8 @@ def stop_agents(world: World, agents: Iterable[Agent], lease: Lease) -> None:
     agents = tuple(agents)
     with world.store.transaction(lease) as transaction:
         for agent in agents:
-            if agent.status in LIVE:
+            # As it is now: a sweep needs no lease, and may have seen it end.
+            if transaction.agent(agent.run_id, agent.ticket, agent.name).status in LIVE:
                 transaction.move_agent(agent.run_id, agent.ticket, agent.name, "stop")
     end_sessions(world, agents, lease)
     with world.store.transaction(lease) as transaction:
@@ -64,7 +80,7 @@ def stop_agents(world: World, agents: Iterable[Agent], lease: Lease) -> None:
                 transaction.move_agent(agent.run_id, agent.ticket, agent.name, "stopped")
 
 
-def end_sessions(world: World, agents: Iterable[Agent], lease: Lease | None = None) -> None:
+def end_sessions(world: World, agents: Iterable[Agent], lease: Lease) -> None:
     """End the sessions of agents, side by side, whatever their status; tell of what survived."""
     started = [agent for agent in agents if agent.launch is not None]
     if not started:
@@ -78,10 +94,10 @@ def end_sessions(world: World, agents: Iterable[Agent], lease: Lease | None = No
 
     with ThreadPoolExecutor(min(len(started), 16), "stop") as pool:
         ended = list(zip(started, pool.map(end, started), strict=True))
-    with world.store.transaction(lease) as transaction:
-        for agent, result in ended:
-            if result.survivors:
-                listed = ", ".join(f"{command} (pid {pid})" for pid, command in result.survivors)
+    for agent, result in ended:
+        if result.survivors:
+            listed = ", ".join(f"{command} (pid {pid})" for pid, command in result.survivors)
+            with world.store.transaction(lease) as transaction:
                 transaction.record(
                     agent.run_id,
                     "agent",

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from metawsm_rpc.domain.clock import seconds, timestamp
 from metawsm_rpc.domain.health import Facts, Thresholds, Verdict, as_health, judge
 from metawsm_rpc.domain.models import LIVE, Agent, Health
-from metawsm_rpc.engine import signals
+from metawsm_rpc.engine import signals, starts
+from metawsm_rpc.engine.interrupting import interrupt_step
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import HostError, MetawsmError
-from metawsm_rpc.policy.view import ExecutionLimits, HealthThresholds, TmuxOptions, profile_of
-from metawsm_rpc.ports import Exit, Pane, Terminals
+from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError, MetawsmError
+from metawsm_rpc.policy.view import HealthThresholds, TmuxOptions, TranscriptLimits, profile_of
+from metawsm_rpc.ports import Dropped, Exit, Pane, Terminals
 from metawsm_rpc.ports.store import Transaction
 
 _OBSERVED_STATUS: Mapping[str, str] = {
@@ -23,6 +24,10 @@ _OBSERVED_STATUS: Mapping[str, str] = {
     "waiting": "observe_waiting",
     "stalled": "observe_stalled",
 }
+
+
+_REPAIR_SECONDS = 60.0
+"""How often at most a transcript is taken up again."""
 
 
 class _Seen(NamedTuple):
@@ -54,25 +59,24 @@ class Supervisor:
     def sweep(self, run_ids: Iterable[str] | None = None) -> None:
         """Bring the store up to date with the machine, for all runs that may move or for some."""
         runs = tuple(self._world.store.unsettled() if run_ids is None else run_ids)
-        agents = [agent for run_id in runs for agent in self._world.store.agents(run_id) if agent.status in LIVE]
-        seen = self._look(agents)
-        dropped = [
-            (agent, item)
-            for agent in agents
-            for item in self._folders.dropped(self._folders.paths(agent.run_id, agent.ticket, agent.name))
-        ]
-        interrupted = [run_id for run_id in runs if self._is_abandoned(run_id)]
-        if not dropped and not interrupted and not any(self._changes(one) for one in seen):
-            return
-        with self._world.store.transaction() as transaction:
-            for run_id in interrupted:
-                self._interrupt_steps(transaction, run_id)
-            for agent, item in dropped:
-                self._receive(transaction, agent, item.id, item.text)
-            for one in seen:
-                self._apply(transaction, one)
+        for run_id in runs:
+            if self._is_abandoned(run_id):
+                self._interrupt_steps(run_id)
+        agents = [agent for run_id in runs for agent in self._world.store.agents(run_id)]
+        seen = self._look([agent for agent in agents if agent.status in LIVE])
+        # Read after the look, so that what an agent said before its end is heard before the end is seen.
+        dropped = [(agent, item) for agent in agents if _may_speak(agent) for item in self._dropped(agent)]
+        if dropped or any(self._changes(one) for one in seen):
+            with self._world.store.transaction() as transaction:
+                for agent, item in dropped:
+                    self._receive(transaction, agent, item.id, item.text)
+                for one in seen:
+                    self._apply(transaction, one)
         for agent, item in dropped:
             self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
+        for one in seen:
+            if one.pane is not None and not one.pane.piped:
+                self._repair_transcript(one.agent)
 
     def explain(self, agent: Agent) -> Verdict | None:
         """Return the verdict on an agent with all that was looked at; None when it is not meant to live."""
@@ -112,6 +116,9 @@ class Supervisor:
         directory = self._folders.launch_directory(paths, agent.launch or "")
         return self._rules_of(agent.run_id).terminals.exit_record(directory)
 
+    def _dropped(self, agent: Agent) -> tuple[Dropped, ...]:
+        return self._folders.dropped(self._folders.paths(agent.run_id, agent.ticket, agent.name))
+
     def _is_abandoned(self, run_id: str) -> bool:
         """Return whether steps are under way in the store that no process is carrying out."""
         return self._world.store.has_running_steps(run_id) and not self._world.store.driven(run_id)
@@ -138,7 +145,9 @@ class Supervisor:
             return True
         if self._health(seen) != seen.agent.health:
             return True
-        return seen.pane is not None and timestamp(seen.pane.activity) > (seen.agent.last_activity_at or "")
+        return seen.pane is not None and (
+            seen.agent.pid is None or timestamp(seen.pane.activity) > (seen.agent.last_activity_at or "")
+        )
 
     def _apply(self, transaction: Transaction, seen: _Seen) -> None:
         key = (seen.agent.run_id, seen.agent.ticket, seen.agent.name)
@@ -160,6 +169,8 @@ class Supervisor:
             activity = timestamp(seen.pane.activity)
             if activity > (seen.agent.last_activity_at or ""):
                 transaction.set_agent(*key, last_activity_at=activity)
+            if seen.agent.pid is None:  # who started it could not say so any more
+                transaction.set_agent(*key, pid=seen.pane.pid)
         health = self._health(seen)
         transaction.set_health(*key, health)
         event = _OBSERVED_STATUS.get(health.state)
@@ -201,20 +212,52 @@ class Supervisor:
                 agent.run_id, "agent", f"{agent.ticket}/{agent.name}", "signal_refused", message=error.message
             )
 
-    def _interrupt_steps(self, transaction: Transaction, run_id: str) -> None:
-        if self._world.store.driven(run_id):
+    def _interrupt_steps(self, run_id: str) -> None:
+        """Say that steps were cut off whose driver is gone."""
+        try:
+            # With the lease: a driver that was only asleep finds that it has lost the run.
+            lease = self._world.store.acquire(run_id)
+        except BusyError:
             return  # somebody has taken it up since the look
-        resume = ExecutionLimits.of(self._rules_of(run_id).policy).on_interrupt == "resume"
-        for step in self._world.store.steps(run_id):
-            if step.status == "running":
-                limit = None if resume else step.attempts - 1
-                transaction.move_step(run_id, step.index, "interrupt", message="interrupted", attempt_limit=limit)
+        try:
+            with self._world.store.transaction(lease) as transaction:
+                for step in self._world.store.steps(run_id):
+                    if step.status == "running":
+                        interrupt_step(transaction, step, self._rules_of(run_id).policy)
+        finally:
+            self._world.store.release(lease)
+
+    def _repair_transcript(self, agent: Agent) -> None:
+        """Let the transcript go on after its writer died, and tell of the gap."""
+        rules = self._rules_of(agent.run_id)
+        key = f"{agent.ticket}/{agent.name}"
+        told = [
+            event
+            for event in self._world.store.events(run_id=agent.run_id)
+            if event.type == "transcript_gap" and event.entity_id == key
+        ]
+        if told and self._world.clock() - seconds(told[-1].at) < _REPAIR_SECONDS:
+            return  # it died again, as on a full disk: not at every look
+        try:
+            rules.terminals.repair_transcript(
+                agent.session, agent.transcript, TranscriptLimits.of(rules.policy).max_bytes
+            )
+        except HostError as error:
+            message = f"the transcript has stopped: {error.message}"
+        else:
+            message = "the transcript had stopped and goes on; what was printed meanwhile is missing"
+        with self._world.store.transaction() as transaction:
+            transaction.record(agent.run_id, "agent", key, "transcript_gap", message=message)
+
+
+def _may_speak(agent: Agent) -> bool:
+    return agent.status in LIVE or agent.status == "completed" or starts.is_begun(agent)
 
 
 def _panes(terminals: Terminals) -> dict[str, Pane] | None:
     try:
         return {pane.launch: pane for pane in terminals.panes()}
-    except HostError:
+    except (HostError, DependencyMissingError):
         # tmux is there but does not answer: nothing can be claimed, least of all a death.
         return None
 

@@ -1,9 +1,12 @@
 """Putting away what a run has made; nothing that holds work goes without a snapshot."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Run
 from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import HostError
+from metawsm_rpc.ports import Removal
 from metawsm_rpc.ports.store import Lease
 
 
@@ -32,8 +35,8 @@ class Tidied(NamedTuple):
 
 def tidy(world: World, run: Run, lease: Lease) -> Tidied:
     """Remove the worktrees of a run and forget its workspaces; repeatable."""
-    policy = world.store.policy(run.run_id)
-    worktrees = world.machine.worktrees(policy)
+    worktrees = world.machine.worktrees(world.store.policy(run.run_id))
+    folders = world.machine.folders()
     removed: list[str] = []
     kept: list[Kept] = []
     snapshots: list[Snapshot] = []
@@ -43,12 +46,18 @@ def tidy(world: World, run: Run, lease: Lease) -> Tidied:
             continue
         whole = True
         for repo in workspace.repos:
-            if not world.machine.folders().occupied(repo.path):
+            if not folders.occupied(repo.path):
                 continue
-            removal = worktrees.remove(
-                repo, f"refs/metawsm/snapshots/{run.run_id}/{workspace.name}/{repo.name}", repo.copied
-            )
-            snapshots.extend(Snapshot(repo.name, ref, commit) for ref, commit in removal.snapshots)
+            try:
+                removal = worktrees.remove(
+                    repo, f"refs/metawsm/snapshots/{run.run_id}/{workspace.name}/{repo.name}", repo.copied
+                )
+            except HostError as error:
+                removal = Removal(repo.path, removed=False, reason=error.message, snapshots=())
+            taken = [Snapshot(repo.name, ref, commit) for ref, commit in removal.snapshots]
+            if taken:
+                _record(world, run, lease, taken)
+                snapshots.extend(taken)
             if removal.removed:
                 removed.append(repo.path)
             else:
@@ -56,10 +65,25 @@ def tidy(world: World, run: Run, lease: Lease) -> Tidied:
                 kept.append(Kept(repo.path, removal.reason or "it could not be removed"))
         if whole:
             world.machine.registry().forget(workspace.name)  # and what it put into the folder
-            world.machine.folders().remove_empty(workspace.path)
+            folders.remove_empty(workspace.path)
+    return Tidied(tuple(removed), tuple(kept), tuple(snapshots))
+
+
+def spare(world: World, run: Run) -> Tidied:
+    """Leave the worktrees of a run where they are, and say so."""
+    folders = world.machine.folders()
+    kept = tuple(
+        Kept(repo.path, "it was to be kept")
+        for workspace in world.store.workspaces(run.run_id)
+        for repo in workspace.repos
+        if folders.occupied(repo.path)
+    )
+    return Tidied((), kept, ())
+
+
+def _record(world: World, run: Run, lease: Lease, snapshots: Iterable[Snapshot]) -> None:
     with world.store.transaction(lease) as transaction:
         for snapshot in snapshots:
             transaction.record(
                 run.run_id, "workspace", snapshot.repo, "snapshot", message=snapshot.ref, data=snapshot._asdict()
             )
-    return Tidied(tuple(removed), tuple(kept), tuple(snapshots))

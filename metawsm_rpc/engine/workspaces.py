@@ -6,7 +6,13 @@ from typing import Literal, NamedTuple
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.models import Repo, Run, Workspace
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import HostError, InvalidParamsError, RepoNotFoundError, TicketNotFoundError
+from metawsm_rpc.errors import (
+    HostError,
+    IllegalTransitionError,
+    InvalidParamsError,
+    RepoNotFoundError,
+    TicketNotFoundError,
+)
 from metawsm_rpc.ports import FileChange, RepoDiff
 from metawsm_rpc.ports.store import Lease
 
@@ -42,6 +48,21 @@ class Synced(NamedTuple):
     files: tuple[str, ...]
 
 
+def made_of(world: World, run_id: str) -> tuple[Workspace, ...]:
+    """Return the workspaces of a run, without the repositories whose creation was skipped."""
+    skipped = {
+        (step.ticket, step.repo)
+        for step in world.store.steps(run_id)
+        if step.kind == "create_workspace" and step.status == "skipped"
+    }
+    return tuple(
+        workspace._replace(
+            repos=tuple(repo for repo in workspace.repos if (workspace.ticket, repo.name) not in skipped)
+        )
+        for workspace in world.store.workspaces(run_id)
+    )
+
+
 def refresh(world: World, run: Run) -> None:
     """Observe the run's worktrees for a look at it, as far as a look may take the time."""
     if run.status in ("paused", "closed"):
@@ -73,8 +94,11 @@ def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
     ]
     if changed:
         with world.store.transaction() as transaction:
+            # Whoever drives the run may have written to the same rows since they were read.
+            stored = {(w.ticket, repo.name): repo for w in world.store.workspaces(run.run_id) for repo in w.repos}
             for ticket, repo in changed:
-                transaction.set_repo(run.run_id, ticket, repo)
+                facts = {field: getattr(repo, field) for field in ("head", "dirty_files", "ahead", "behind")}
+                transaction.set_repo(run.run_id, ticket, stored[ticket, repo.name]._replace(**facts))
 
 
 def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) -> list[tuple[Workspace, Repo]]:
@@ -88,7 +112,7 @@ def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) ->
         raise RepoNotFoundError(f"Run {run.run_id} has no repository {repo!r}; it has: {', '.join(run.repos)}.")
     return [
         (workspace, one)
-        for workspace in world.store.workspaces(run.run_id)
+        for workspace in made_of(world, run.run_id)
         for one in workspace.repos
         if ticket in (None, workspace.ticket) and repo in (None, one.name)
     ]
@@ -118,10 +142,13 @@ def sync(
 ) -> tuple[Synced, ...]:
     """Bring each base into the workspace's branch; conflicts are left in the worktree.
 
-    Raises `InvalidParamsError` for an unknown strategy, `HostError` when a worktree is not clean.
+    Raises `InvalidParamsError` for an unknown strategy, `IllegalTransitionError` when the run is
+    closed, `HostError` when a worktree is not clean.
     """
     if strategy not in ("merge", "rebase"):
         raise InvalidParamsError(f"A workspace is brought up to date by merge or rebase, not by {strategy!r}.")
+    if run.status == "closed":
+        raise IllegalTransitionError(f"Run {run.run_id} is closed, so there is nothing to bring up to date.")
     worktrees = world.machine.worktrees(world.store.policy(run.run_id))
     results = []
     for workspace, repo in selected(world, run, ticket=ticket, repo=None):
