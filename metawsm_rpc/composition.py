@@ -1,15 +1,17 @@
 """The composition root: the one place where adapters are chosen and put together."""
 
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import InvalidParamsError, NotTrustedError, StoreError
 from metawsm_rpc.policy.root_policy import RootPolicy
 from metawsm_rpc.policy.view import ExecutionLimits, TicketOptions, TmuxOptions
+from metawsm_rpc.ports.store import Store
 from metawsm_rpc.service import Service
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from metawsm_rpc.ports import Folders, Merging, Programs, Registry, Terminals, Tickets, Worktrees
 
 STATE = ".metawsm"
+
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What cannot be in a root's path: git answers in lines, the database holds text, a person reads it."""
 
 
 class LocalMachine:
@@ -91,6 +96,24 @@ class LocalMachine:
         return LocalFolders(self._root / STATE)
 
 
+class _OnDemand:
+    """A store that is opened by the first question to it, so that a refused plan leaves nothing at a root."""
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open = open_store
+        self._opened: Store | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._opened is None:
+            self._opened = self._open()
+        return getattr(self._opened, name)
+
+    def close(self) -> None:
+        """Close the store if anybody has opened it."""
+        if self._opened is not None:
+            self._opened.close()
+
+
 def find_root(start: Path) -> Path:
     """Return the root that a folder belongs to.
 
@@ -99,7 +122,7 @@ def find_root(start: Path) -> Path:
     start = start.resolve()
     for marker in (STATE, ".git"):
         for folder in (start, *start.parents):
-            if (folder / marker).exists():
+            if os.path.exists(folder / marker):  # noqa: PTH110 - False, and no error, where nothing can be seen
                 return folder
     return start
 
@@ -107,37 +130,45 @@ def find_root(start: Path) -> Path:
 def resolve_root(given: str | None, environ: Mapping[str, str]) -> Path:
     """Return the root: the one given, else METAWSM_ROOT (set for agents), else found from the current folder.
 
-    Raises `InvalidParamsError` when the given one is no folder.
+    Raises `InvalidParamsError` when it is no folder, or cannot be one.
     """
-    named = given or environ.get("METAWSM_ROOT")
-    if not named:
-        return find_root(Path.cwd())
-    root = Path(named).expanduser()
-    if not root.is_dir():
-        raise InvalidParamsError(f"The root {named} is not a folder; name one that exists.")
-    return root.resolve()
+    named = given if given is not None else environ.get("METAWSM_ROOT") or None
+    try:
+        root = find_root(Path.cwd()) if named is None else Path(named).expanduser().resolve()
+    except FileNotFoundError as error:
+        raise InvalidParamsError("The current folder is gone; change to another one, or name one (--root).") from error
+    except (RuntimeError, OSError):  # a home that nobody has, a link in a circle
+        root = None
+    if named == "" or root is None or not root.is_dir():
+        raise InvalidParamsError(f"The root {named!r} is not a folder; name one that exists.")
+    if _UNUSABLE.search(str(root)):
+        raise InvalidParamsError(f"The path {str(root)!r} has a line break or another control character; rename it.")
+    return root
 
 
 def open_service(
     root: Path, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
 ) -> Service:
-    """Return the verbs on a root; nothing is made there until one of them needs it."""
-    state = root / STATE
+    """Return the verbs on a root; nothing is made there until one of them needs it.
 
+    Raises `NotTrustedError` when what is there belongs to somebody else.
+    """
+    state = root / STATE
+    _check_owner(state)
     machine = LocalMachine(root, environ)
 
     def make_state() -> None:
         _check_owner(state)
         _make_state(state)
 
-    def open_world() -> World:
+    def open_store() -> Store:
         from metawsm_rpc.store.store import SqliteStore
 
         make_state()
-        return World(SqliteStore(state, time.time), machine, time.time, os.urandom)
+        return SqliteStore(state, time.time)
 
     return Service(
-        open_world,
+        lambda: World(cast("Store", _OnDemand(open_store)), machine, time.time, os.urandom),
         has_state=(state / "metawsm.db").exists,
         make_state=make_state,
         machine=machine,
@@ -149,10 +180,12 @@ def _check_owner(state: Path) -> None:
     """Refuse a `.metawsm` that somebody else has prepared: its policy and database would be theirs."""
     try:
         owner = state.stat().st_uid
-    except FileNotFoundError:
-        return
+    except OSError:
+        return  # there is none, or it cannot be looked at: then nothing of it is used either
     if owner != os.getuid():
-        raise NotTrustedError(f"{state} belongs to another user, so it is not used; work in a folder of your own.")
+        raise NotTrustedError(
+            f"{state} belongs to another user, so it is not used; name a folder of your own with --root."
+        )
 
 
 def _make_state(state: Path) -> None:

@@ -80,13 +80,15 @@ class Planner:
         `AgentNotFoundError` or `DependencyMissingError` for what no plan can be made of.
         """
         now = self._world.clock()
-        run_id = names.check_run_id(request.run_id) if request.run_id else names.run_id(self._world.random_bytes(8))
+        given = request.run_id
+        run_id = names.run_id(self._world.random_bytes(8)) if given is None else names.check_run_id(given)
         tickets = self._tickets(request)
         agents = self._agents(request)
         strategy: Strategy = request.strategy or self._workspace.default_strategy
         self._check_strategy(request, strategy, tickets)
-        # Before anything else is looked at: without tmux there is nothing to plan for.
-        self._world.machine.terminals(self._policy).panes()
+        # Before anything else is looked at: without them there is nothing to plan for.
+        self._worktrees.version()
+        self._world.machine.terminals(self._policy).version()
         workspaces = self._workspaces(request, strategy, tickets, run_id, now)
         laid_out = lay_out(run_id, workspaces)
         plan = compile_plan(
@@ -195,15 +197,11 @@ class Planner:
         repos = self._forked_repos(request) if strategy == "fork" else self._base_repos(request)
         planned = {}
         for ticket, name in names.workspace_names(tickets, run_id).items():
-            workspace = PlannedWorkspace(
-                name=name,
-                path=self._folders.workspace_path(self._workspace.directory, name, now),
-                branch=f"{self._workspace.branch_prefix}/{name}",
-                repos=repos,
-                exists=False,
-            )
-            self._check_free(workspace)
-            planned[ticket] = workspace
+            path = self._folders.workspace_path(self._workspace.directory, name, now)
+            branch = f"{self._workspace.branch_prefix}/{name}"
+            self._check_folder(path, name)
+            free = tuple(self._with_branch(repo, branch) for repo in repos)
+            planned[ticket] = PlannedWorkspace(name=name, path=path, branch=branch, repos=free, exists=False)
         return planned
 
     def _base_repos(self, request: RunRequest) -> tuple[PlannedRepo, ...]:
@@ -213,17 +211,7 @@ class Planner:
         found = {source.name: source for source in self._worktrees.sources()}
         listed = ", ".join(found) or "none"
         if wanted is None:
-            own = [source for source in found.values() if source.path == self._world.machine.root]
-            if own:
-                return (own[0],)
-            if len(found) == 1:
-                return tuple(found.values())
-            if not found:
-                raise RepoNotFoundError(
-                    f"There is no git repository at {self._world.machine.root} or directly below it; "
-                    "name repositories in .metawsm/policy.json."
-                )
-            raise InvalidParamsError(f"Say which repositories (--repos a,b); there are: {listed}.")
+            return (self._only(tuple(found.values()), listed),)
         if not wanted:
             raise InvalidParamsError(f"Name at least one repository; there are: {listed}.")
         for name in wanted:
@@ -233,10 +221,33 @@ class Planner:
                 )
         return tuple(found[name] for name in dict.fromkeys(wanted))
 
+    def _only(self, found: tuple[Source, ...], listed: str) -> Source:
+        """Return the repository that is meant when none is named.
+
+        It is the root's own one, else the only one; those of the wsm registry, which knows the whole
+        machine, count where the root has none.
+        """
+        root = self._world.machine.root
+        own = [source for source in found if source.path == root]
+        here = [
+            source
+            for source in found
+            if source.name in self._policy["repositories"] or source.path.rpartition("/")[0] == root
+        ]
+        for candidates in (own, here, found):
+            if len(candidates) == 1:
+                return candidates[0]
+        if not found:
+            raise RepoNotFoundError(
+                f"There is no git repository at {root} or directly below it; "
+                "make one, or name repositories in .metawsm/policy.json."
+            )
+        raise InvalidParamsError(f"Say which repositories (--repos a,b); there are: {listed}.")
+
     def _based(self, source: Source, asked: str | None) -> PlannedRepo:
         if not source.has_commits:
             raise InvalidParamsError(f"The repository {source.name} has no commits yet; make a first commit in it.")
-        wanted = asked or self._workspace.base_branch
+        wanted = self._workspace.base_branch if asked is None else asked
         if wanted in source.branches:
             base, note = wanted, None
         elif asked is None and source.default_branch in source.branches:
@@ -256,23 +267,36 @@ class Planner:
             raise HostError(f"{revision} of {source} does not name a commit; `git -C {source} fsck` may tell why.")
         return commit
 
-    def _check_free(self, workspace: PlannedWorkspace) -> None:
-        if self._folders.occupied(workspace.path):
+    def _check_folder(self, path: str, name: str) -> None:
+        if self._folders.occupied(path):
             self._problems.append(
                 InvalidParamsError(
-                    f"The folder {workspace.path} exists already; move it away, choose another run id, or take the "
-                    f"strategy reuse with --source {workspace.name}."
+                    f"The folder {path} exists already; move it away, choose another run id, or take the "
+                    f"strategy reuse with --source {name}."
                 )
             )
-        for repo in workspace.repos:
-            commits = self._worktrees.unmerged_commits(repo.source, workspace.branch, repo.base)
-            if commits:
-                self._problems.append(
-                    InvalidParamsError(
-                        f"The branch {workspace.branch} exists already in {repo.name}, with {commits} commits that "
-                        f"{repo.base} does not have; merge or rename it, or choose another run id."
-                    )
+
+    def _with_branch(self, repo: PlannedRepo, branch: str) -> PlannedRepo:
+        """Return the repository with what a person should know of a branch that is there already."""
+        commits = self._worktrees.unmerged_commits(repo.source, branch, repo.base)
+        if commits is None:
+            return repo
+        if commits:
+            which = "a commit" if commits == 1 else f"{commits} commits"
+            self._problems.append(
+                InvalidParamsError(
+                    f"The branch {branch} exists already in {repo.name}, with {which} that "
+                    f"{repo.base} does not have; merge or rename it, or choose another run id."
                 )
+            )
+        elif checkouts := self._world.machine.merging().checkouts(repo.source, branch):
+            self._problems.append(
+                InvalidParamsError(
+                    f"The branch {branch} of {repo.name} is checked out at {checkouts[0]}; check another one out "
+                    "there, or choose another run id."
+                )
+            )
+        return repo._replace(note="; ".join(note for note in (repo.note, "the branch exists already") if note))
 
     # --- other people's workspaces ---
 
