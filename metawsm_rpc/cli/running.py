@@ -24,7 +24,13 @@ _GOOD = frozenset({"completed", "closed"})
 def _run_arguments(parser: ArgumentParser) -> None:
     add_plan(parser)
     parser.add_argument("--dry-run", action="store_true", help="store the plan and run nothing; `resume` runs it")
-    parser.add_argument("--wait", action="store_true", help="stay until the run has settled")
+    _add_wait(parser)
+
+
+def _add_wait(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="stay until the run has settled; exits with 1 unless it completed"
+    )
 
 
 def _request(parsed: Namespace) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def _answered(parsed: Namespace, answer: Any) -> int:
 
 def _resume_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--wait", action="store_true", help="stay until the run has settled")
+    _add_wait(parser)
 
 
 def _resume(parsed: Namespace) -> int:
@@ -205,7 +211,7 @@ def _driven(verbs: Service, parsed: Namespace, answer: RunAnswer, seq: int) -> i
 def _restart_arguments(parser: ArgumentParser) -> None:
     add_part_of_run(parser)
     add_agent(parser)
-    parser.add_argument("--wait", action="store_true", help="stay until the run has settled")
+    _add_wait(parser)
 
 
 def _restart(parsed: Namespace) -> int:
@@ -229,7 +235,7 @@ def _iterate_arguments(parser: ArgumentParser) -> None:
     add_agent(parser)
     parser.add_argument("text", nargs="?", metavar="FEEDBACK", help="what should be done differently, or further")
     parser.add_argument("--feedback", metavar="TEXT", help="the same, as a flag")
-    parser.add_argument("--wait", action="store_true", help="stay until the run has settled")
+    _add_wait(parser)
 
 
 def _iterate(parsed: Namespace) -> int:
@@ -246,6 +252,7 @@ def _step_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("index", type=count, nargs="?", metavar="INDEX", help="the step's index, as status shows it")
     parser.add_argument("--index", type=count, dest="index_flag", metavar="INDEX", help="the same, as a flag")
+    _add_wait(parser)
 
 
 def _step(parsed: Namespace, name: str) -> int:
