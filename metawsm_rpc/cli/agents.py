@@ -51,7 +51,7 @@ def _signal(parsed: Namespace) -> int:
             data=_data(parsed.data),
         )
         if told.event.type == "stale_signal":
-            output.say("metawsm: this agent has been started again since, so the signal was only recorded.")
+            output.say("metawsm: this is not the agent's latest launch, so the signal was only recorded.")
         if told.guidance_id is None or not parsed.wait:
             if parsed.json:
                 output.print_json(told)

@@ -92,7 +92,7 @@ def _chosen_agent(verbs: Service, parsed: Namespace) -> tuple[str, Agent]:
     if parsed.agent is None and len(agents) != 1:
         listed = ", ".join(f"{agent.name} on {agent.ticket}" for agent in agents)
         raise InvalidParamsError(f"Say which agent of run {run.run_id} (--agent, --ticket): {listed}.")
-    return run.run_id, verbs.agent(run, parsed.agent or agents[0].name, parsed.ticket)
+    return run.run_id, verbs.agent(run, agents[0].name if parsed.agent is None else parsed.agent, parsed.ticket)
 
 
 def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not come back
