@@ -44,7 +44,7 @@ def assert_refused(ran: Ran, code: int, *words: str) -> None:
     message, *hint = ran.err.splitlines()
     assert ran.code == code, ran
     assert message.startswith("metawsm: "), ran
-    assert message.endswith("."), ran
+    assert message.endswith((".", "?")), ran
     assert len(hint) <= 1, ran
     assert all(line.startswith("  ") for line in hint), ran
     assert not ran.out, ran

@@ -172,6 +172,7 @@ def test_without_a_git_identity_close_is_blocked_before_anything_is_merged(cli: 
         worker="echo x >> README.md; git -c user.name=A -c user.email=a@example.com commit -qam work\n" + DONE
     )
     cli("run", "--ticket", "T-1", "--run-id", "r1", "--wait")
+    cli("stop", "r1")
     config = Path(os.environ["GIT_CONFIG_GLOBAL"])
     identity = config.read_text()
     config.write_text("[user]\nuseConfigOnly = true\n")
@@ -225,6 +226,7 @@ def test_a_folder_that_exists_is_taken_empty_and_refused_with_something_in_it(cl
         assert_refused(cli("run", "--ticket", "T-1", "--run-id", "r1", code=2), 2, str(folder), "reuse")
     (folder / "notes.txt").unlink()
     cli("run", "--ticket", "T-1", "--run-id", "r1", "--wait")
+    cli("stop", "r1")
     with nothing_made(cli.root):
         assert_refused(cli("run", "--ticket", "T-1", "--run-id", "r1", code=2), 2, "exists already")
     cli("ticket", "create", "T-2")
