@@ -131,7 +131,7 @@ def _without_verb(words: list[str], *, group: str | None = None) -> int:
         hint = f"`{called} --help` tells more."
         if words[-1:] == [_TAKES_VALUE]:
             raise InvalidParamsError("Name the folder after --root.", hint=hint)
-        raise InvalidParamsError(f"Say what to do: {called} {choice}.", hint=hint)
+        raise InvalidParamsError(f"Say what to do: {' '.join([called, *words])} {choice}.", hint=hint)
     output.line(f"usage: {called} [--root DIR] [--json] {choice} …\n")
     if group is None:
         output.line("The control plane for coding agents.\n")
