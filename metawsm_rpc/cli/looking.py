@@ -209,6 +209,8 @@ def _diff(parsed: Namespace) -> int:
     from metawsm_rpc.cli.showing import show_diffs
 
     show_diffs(found, patch=parsed.patch)
+    if not found.repos:
+        output.say("There are no worktrees to look at (any more).")
     return 0
 
 
@@ -229,7 +231,7 @@ def _history(parsed: Namespace) -> int:
     output.table(
         ("seq", "at", "run", "what", "event", "from", "to", "message"),
         [(e.seq, e.at, e.run_id, f"{e.entity} {e.entity_id}", e.type, e.from_, e.to, e.message) for e in listed.events],
-        empty="Nothing has happened yet.",
+        empty="Nothing has happened since." if parsed.since else "Nothing has happened yet.",
     )
     return 0
 

@@ -88,7 +88,9 @@ class Planner:
         self._check_strategy(request, strategy, tickets)
         # Before anything else is looked at: without them there is nothing to plan for.
         self._worktrees.version()
-        self._world.machine.terminals(self._policy).version()
+        terminals = self._world.machine.terminals(self._policy)
+        terminals.version()
+        terminals.panes()  # its socket can be out of reach
         workspaces = self._workspaces(request, strategy, tickets, run_id, now)
         laid_out = lay_out(run_id, workspaces)
         plan = compile_plan(
@@ -199,7 +201,7 @@ class Planner:
         for ticket, name in names.workspace_names(tickets, run_id).items():
             path = self._folders.workspace_path(self._workspace.directory, name, now)
             branch = f"{self._workspace.branch_prefix}/{name}"
-            self._check_folder(path, name)
+            self._check_place(path, name)
             free = tuple(self._with_branch(repo, branch) for repo in repos)
             planned[ticket] = PlannedWorkspace(name=name, path=path, branch=branch, repos=free, exists=False)
         return planned
@@ -267,7 +269,12 @@ class Planner:
             raise HostError(f"{revision} of {source} does not name a commit; `git -C {source} fsck` may tell why.")
         return commit
 
-    def _check_folder(self, path: str, name: str) -> None:
+    def _check_place(self, path: str, name: str) -> None:
+        stored = self._world.machine.registry().workspace(name)
+        if stored is not None and stored["path"] != path:
+            self._problems.append(
+                InvalidParamsError(f"Another workspace is called {name}, at {stored['path']}; choose another run id.")
+            )
         if self._folders.occupied(path):
             self._problems.append(
                 InvalidParamsError(
