@@ -36,7 +36,8 @@ def copy_files(
     wanted: dict[str, None] = {}
     for pattern in patterns:
         wanted |= dict.fromkeys(copying.matches("", _segments(pattern)))
-    return tuple(shown(name) for name in wanted if copying.copy(name))
+    # A copy of an earlier attempt, which could not say so any more, is one all the same.
+    return tuple(shown(name) for name in wanted if copying.copy(name) or copying.is_copy(name))
 
 
 class _Copying(NamedTuple):
@@ -75,6 +76,10 @@ class _Copying(NamedTuple):
             part.unlink(missing_ok=True)
             raise HostError(f"{original} could not be copied to {copy}: {error.strerror or error}.") from error
         return True
+
+    def is_copy(self, name: str) -> bool:
+        """Return whether what is there is what a copy would be."""
+        return self._is_copyable(name) and is_same(self.source / name, self.worktree / name)
 
     def _is_shared(self, folder: str) -> bool:
         """Whether a folder belongs to the checkout; a repository in it does when the worktree has it too."""
@@ -130,6 +135,15 @@ def _name_pattern(segment: str) -> re.Pattern[str]:
     import fnmatch
 
     return re.compile(fnmatch.translate(segment))
+
+
+def is_same(original: Path, copy: Path) -> bool:
+    """Return whether two files have the same content, or two links the same target."""
+    if copy.is_symlink() or original.is_symlink():
+        return copy.is_symlink() and original.is_symlink() and copy.readlink() == original.readlink()
+    import filecmp
+
+    return original.is_file() and copy.is_file() and filecmp.cmp(original, copy, shallow=False)
 
 
 def _duplicate(original: Path, part: Path) -> None:

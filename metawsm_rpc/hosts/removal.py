@@ -12,6 +12,7 @@ from pathlib import Path
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.errors import CommandError, HostError, InterruptedStepError
+from metawsm_rpc.hosts.copying import is_same
 from metawsm_rpc.hosts.creation import branch_of, discard
 from metawsm_rpc.hosts.git import Git, branch_ref, shown
 from metawsm_rpc.hosts.layout import Layout, half_made, locate, lock_reason
@@ -136,7 +137,7 @@ def _refuse_unkeepable(
     foreign = [name for name in now.ignored if shown(name) not in may_go]
     if foreign:
         raise _KeptError(f"it has ignored files that were not copied into it, {_some(foreign)}")
-    edited = [name for name in now.ignored if not _same(Path(repo.source, name), Path(repo.path, name))]
+    edited = [name for name in now.ignored if not is_same(Path(repo.source, name), Path(repo.path, name))]
     if edited:
         raise _KeptError(f"files that were copied into it differ from the source's, {_some(edited)}")
     reason = reason_to_keep(git, source.common_dir, git_dir, Path(repo.path), may_go)
@@ -191,14 +192,6 @@ def _remove_worktree(git: Git, source: str, path: str, *, force: bool) -> None:
             raise
         # Git refuses all worktrees with submodules; these have been looked into.
         git.run(source, "worktree", "remove", "--force", "--", path)
-
-
-def _same(original: Path, copy: Path) -> bool:
-    if copy.is_symlink() or original.is_symlink():
-        return copy.is_symlink() and original.is_symlink() and copy.readlink() == original.readlink()
-    import filecmp
-
-    return original.is_file() and filecmp.cmp(original, copy, shallow=False)
 
 
 def _some(names: Sequence[str]) -> str:

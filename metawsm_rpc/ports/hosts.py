@@ -151,7 +151,8 @@ class Worktrees(Protocol):
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
         """Copy files that match the globs from a source checkout into a worktree; never overwrite.
 
-        Returns the paths copied, relative. Never follows a link out of the checkout.
+        Returns the relative paths of the copies, those that an earlier call has made among them. Never
+        follows a link out of the checkout.
         """
 
     def set_up(self, path: str, command: SetupCommand, environment: Mapping[str, str]) -> str:
