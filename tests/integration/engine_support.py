@@ -1,7 +1,11 @@
 """Runs driven in the test's own process, and what the machine shows of them."""
 
+import os
+import signal
 import subprocess
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +16,9 @@ from conftest import Root, git
 from metawsm_rpc.composition import open_service
 from metawsm_rpc.domain.models import Agent, Event, Run, Step, Workspace
 from metawsm_rpc.hosts.death_watch import DeathWatch
+from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.service import Service
+from metawsm_rpc.store.store import SqliteStore
 
 RUN = "run-0001"
 
@@ -110,6 +116,47 @@ def process(root: Root, *args: str) -> Iterator["subprocess.Popen[str]"]:
         finally:
             if started.poll() is None:
                 started.kill()
+
+
+def crash(root: Root, act: Callable[[Runs], object], *, at: int, before: bool = False) -> bool:
+    """Do something in another process that is killed at its write number `at`; returns whether it came so far.
+
+    Writes are those with a lease; what a look writes does not count. The kill comes when the write has been committed, or with `before` when everything else has been done.
+    No run may be open here: what another process holds must not be inherited.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pytest's own threads do not mind
+        pid = os.fork()
+    if pid == 0:
+        try:
+            _kill_at(at, before=before)
+            runs = Runs(root)
+            act(runs)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def _kill_at(at: int, *, before: bool) -> None:
+    transaction, writes = SqliteStore.transaction, 0
+
+    @contextmanager
+    def counted(self: SqliteStore, lease: Lease | None = None) -> Iterator[Any]:
+        nonlocal writes
+        with transaction(self, lease) as under_way:
+            yield under_way
+            writes += lease is not None
+            number = writes if lease is not None else 0
+            if before and number == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+        if number == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    SqliteStore.transaction = counted  # type: ignore[method-assign]
 
 
 def sessions(socket: str = "metawsm") -> list[str]:
