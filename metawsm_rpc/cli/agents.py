@@ -4,15 +4,24 @@ import json
 import os
 import time
 from argparse import ArgumentParser, Namespace
+from typing import NamedTuple
 
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.domain.models import Guidance
+from metawsm_rpc.domain.models import Event, Guidance
 from metawsm_rpc.errors import InvalidParamsError
 from metawsm_rpc.service import Service
 
 _WAIT_SECONDS = 0.05
+
+
+class _Asked(NamedTuple):
+    """What the signal answers, and what became of its question."""
+
+    event: Event
+    guidance_id: str | None
+    guidance: Guidance
 
 
 def _signal_arguments(parser: ArgumentParser) -> None:
@@ -60,7 +69,7 @@ def _signal(parsed: Namespace) -> int:
     if question.status == "withdrawn":
         output.say("metawsm: the question was withdrawn.")
     if parsed.json:
-        output.print_json({**told._asdict(), "guidance": question})
+        output.print_json(_Asked(*told, question))
     elif question.status == "answered":
         output.line(question.answer or "")
     return 0 if question.status == "answered" else 1
