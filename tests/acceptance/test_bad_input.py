@@ -1,8 +1,10 @@
 """What a person can type wrong: one sentence, the right exit status, and nothing half-made."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -228,6 +230,26 @@ def test_a_tmux_that_cannot_be_reached_is_found_before_anything_is_made(
         assert_refused(cli("run", "--ticket", "T-1", code=1), 1, "File name too long")
 
 
+@contextlib.contextmanager
+def unwritable(folder: Path, state: str) -> Iterator[None]:
+    """Make a folder that is full, or that can only be read."""
+    options = "size=64k" if state == "full" else "ro"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode == 0:
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", folder], check=True)
+    elif state == "full" or os.geteuid() == 0:
+        pytest.skip("no small file system can be mounted here")
+    else:
+        folder.chmod(0o555)
+        try:
+            yield
+        finally:
+            folder.chmod(0o755)
+
+
 @pytest.mark.parametrize("state", ["full", "read-only"])
 def test_a_workspace_folder_that_cannot_be_written_leaves_a_run_that_can_be_resumed(
     cli: Cli, tmp_path: Path, state: str
@@ -237,19 +259,13 @@ def test_a_workspace_folder_that_cannot_be_written_leaves_a_run_that_can_be_resu
     (cli.root.path / "app" / "large.bin").write_bytes(os.urandom(400_000))
     git(cli.root.path / "app", "add", "-A")
     git(cli.root.path / "app", "commit", "-qm", "Grow")
-    options = "size=64k" if state == "full" else "ro"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("only root can mount a small file system here")
-    try:
+    with unwritable(folder, state):
         before = {**footprint(cli.root), "rows": 1}
         ran = cli("run", "--ticket", "T-1", "--run-id", "r1", code=1)
         assert "Traceback" not in ran.err
         assert "metawsm resume r1" in ran.err
         assert footprint(cli.root) == before
         assert cli.ask("status", "r1")["run"]["status"] == "failed"
-    finally:
-        subprocess.run(["umount", folder], check=True)
     cli("resume", "r1", "--wait")
 
 
