@@ -183,9 +183,16 @@ def _leave_newer_alone(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Create the file with mode 0600; SQLite gives the same mode to its log."""
+    """Create the file with mode 0600 unless it is there; SQLite gives the same mode to its log.
+
+    One that is there is not opened: closing it again would drop the locks that another connection
+    of this process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if path.is_dir():
+            raise StoreError(f"The database {path} cannot be opened: Is a directory.") from None
     except OSError as error:
         raise StoreError(f"The database {path} cannot be opened: {error.strerror}.") from error
 
