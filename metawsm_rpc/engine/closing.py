@@ -58,11 +58,16 @@ class Closer:
 
         A close that was cut off is first undone or finished by its journal.
         """
-        journal = self._recover(lease)
-        if journal is None:
-            with self._world.store.transaction(lease) as transaction:
-                transaction.move_run(self._run.run_id, "close")
-            journal = self._merge(lease)
+        try:
+            journal = self._recover(lease)
+            if journal is None:
+                with self._world.store.transaction(lease) as transaction:
+                    transaction.move_run(self._run.run_id, "close")
+                journal = self._merge(lease)
+        finally:
+            # However it ends, no branch stays locked by us.
+            for _, requests in self._by_base():
+                self._merging.abort(_key(*_target(requests[0])))
         self._finish(lease, journal)
         return Closing(journal.merges, ())
 
@@ -130,10 +135,7 @@ class Closer:
         try:
             journal = self._decide(lease)
         except LostLeaseError:
-            # Whoever has the run now undoes it by the journal; only our locks would be in their way.
-            for _, requests in self._by_base():
-                self._merging.abort(_key(*_target(requests[0])))
-            raise
+            raise  # whoever has the run now undoes it by the journal
         except BaseException as error:
             recorded = self._world.store.close_journal(self._run.run_id)
             if recorded is None or recorded.phase == "preparing":
