@@ -15,7 +15,7 @@ from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, Run
 from metawsm_rpc.engine.holding import held
 from metawsm_rpc.engine.supervision import Supervisor
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import AmbiguousError, InvalidParamsError, RunNotFoundError
+from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, RunNotFoundError
 from metawsm_rpc.policy.root_policy import RootPolicy
 from metawsm_rpc.ports import Machine
 
@@ -384,12 +384,16 @@ class Service:
         from metawsm_rpc.engine import signals
 
         found = signals.Signal(run_id, ticket, agent, launch, signals.check_type(type), message, tuple(choices), data)
+        if not self._has_state():
+            raise RunNotFoundError(f"There is no run {run_id!r} here; a signal belongs to a run of its root.")
         return answers.SignalAnswer(*signals.receive(self.world, found))
 
     def answer(self, guidance_id: str, answer: str) -> answers.GuidanceAnswer:
         """Answer an agent's question. Raises `IllegalTransitionError` when it is not open any more."""
         from metawsm_rpc.engine import talking
 
+        if not self._has_state():
+            raise GuidanceNotFoundError(f"There is no question {guidance_id!r} here: this root has no runs.")
         return answers.GuidanceAnswer(talking.answer(self.world, guidance_id, answer))
 
     # --- tickets, policy, health of the set-up ---

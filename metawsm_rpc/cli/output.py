@@ -46,7 +46,7 @@ def fail(error: MetawsmError, *, as_json: bool) -> int:
     """Tell of an error and return its exit status."""
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "data": error.data()}})
-    say(f"metawsm: {error.message}", colour="red")
+    say(f"metawsm: {' '.join(error.message.splitlines())}", colour="red")
     if error.hint:
         say(f"  {error.hint}")
     return error.exit_status

@@ -25,7 +25,14 @@ RUN_ID_LENGTH = 8
 
 def _check(kind: str, name: str, pattern: re.Pattern[str], allowed: str) -> str:
     normal = unicodedata.normalize("NFC", name)
-    if not pattern.fullmatch(normal) or ".." in normal or normal.endswith("."):
+    # Marks belong to the letters before them, also where no composed letter exists.
+    letters = "".join(character for character in normal if not unicodedata.category(character).startswith("M"))
+    if (
+        not pattern.fullmatch(letters)
+        or unicodedata.category(normal[:1] or " ").startswith("M")
+        or ".." in normal
+        or normal.endswith(".")
+    ):
         raise InvalidParamsError(f"{name!r} cannot be the name of {kind}: use {allowed}.")
     return normal
 

@@ -22,7 +22,9 @@ def diagnose(machine: Machine, policy: Mapping[str, Any] | None, problems: Seque
     """Check the policy, and with it git, tmux, repositories, tickets and the agents' programs."""
     if policy is None:
         first = problems[0]
-        return (Check("policy", ok=False, detail=first.message, hint=first.hint),)
+        where = ":".join(str(part) for part in (first.path, first.line, first.column) if part is not None)
+        detail = f"{where}: {first.message}" if where else first.message
+        return (Check("policy", ok=False, detail=detail, hint=first.hint),)
     return (Check("policy", ok=True, detail="can be used", hint=None), *_checks(machine, policy))
 
 

@@ -29,7 +29,8 @@ def transcript(world: World, agent: Agent, *, offset: int, limit: int, raw: bool
     terminals = world.machine.terminals(world.store.policy(agent.run_id))
     found, start, size = terminals.read_transcript(agent.transcript, offset, limit)
     cut = _cut_at_start(found)
-    whole = found[cut : whole_length(found)]
+    # A limit that is shorter than an escape sequence must not keep a reader where it is for ever.
+    whole = found[cut : whole_length(found)] or (found[cut:] if start + len(found) < size else b"")
     text = whole.decode("utf-8", "replace") if raw else plain_text(whole)
     return text, start + cut, start + cut + len(whole), size
 

@@ -6,7 +6,7 @@ has one name however many ways lead to it, and a linked worktree is none of its 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metawsm_rpc.errors import CommandError, HostError
@@ -70,15 +70,21 @@ def _candidates(
     root: str, configured: Mapping[str, str], registry: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[str, Path, Layout]]:
     top = Path(root)
-    for name, path in (*configured.items(), *registry, (_own_name(top), root)):
-        place = _absolute(root, path)
-        layout = locate(place)
-        if layout is not None:
-            yield name, _home(place, layout), layout
+    yield from _named(root, (*configured.items(), (_own_name(top), root)))
     for folder in sorted(_folders(top)):
         layout = locate(folder)
         if layout is not None and not layout.linked:
             yield folder.name, folder, layout
+    # Last: it knows the repositories of every root, and two roots may each have an `app`.
+    yield from _named(root, registry)
+
+
+def _named(root: str, places: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Path, Layout]]:
+    for name, path in places:
+        place = _absolute(root, path)
+        layout = locate(place)
+        if layout is not None:
+            yield name, _home(place, layout), layout
 
 
 def _own_name(root: Path) -> str:

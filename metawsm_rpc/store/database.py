@@ -126,8 +126,7 @@ class Database:
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
     @contextmanager
@@ -141,8 +140,12 @@ class Database:
             try:
                 yield self.connection
             finally:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        # Some errors, such as a full disk, have ended the transaction already.
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""

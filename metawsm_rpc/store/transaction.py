@@ -45,9 +45,15 @@ class StoreTransaction:
         """Store a new run with its plan. Raises `InvalidParamsError` when the id is taken."""
         if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.run_id,)).fetchone():
             raise InvalidParamsError(f"A run {run.run_id} exists already; choose another --run-id, or resume it.")
-        begun = {run.status} - {lifecycles.RUN.initial}
-        begun |= {step.status for step in steps} - {lifecycles.STEP.initial}
-        begun |= {agent.status for agent in agents} - {lifecycles.AGENT.initial}
+        begun = {
+            status
+            for chart, status in (
+                (lifecycles.RUN, run.status),
+                *((lifecycles.STEP, step.status) for step in steps),
+                *((lifecycles.AGENT, agent.status) for agent in agents),
+            )
+            if status != chart.initial
+        }
         if begun:
             raise AssertionError(f"a plan cannot begin with {sorted(begun)}: a status moves along its chart only")
         self._insert("runs", rows.of_run(run, policy))

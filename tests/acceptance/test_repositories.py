@@ -81,7 +81,6 @@ def test_repos_may_be_listed_and_repeated_and_named_twice(cli: Cli) -> None:
     assert list(planned(cli, "--repos", "c, a", "--repos", "b,a")) == ["c", "a", "b"]
 
 
-@pytest.mark.xfail(reason="the registry's names cover the root's own", strict=True)
 def test_a_repository_at_the_root_is_not_covered_by_one_of_its_name_elsewhere(cli: Cli, tmp_path: Path) -> None:
     register(app=make_repository(tmp_path / "elsewhere" / "app"))
     app = make_repository(cli.root.path / "app")
