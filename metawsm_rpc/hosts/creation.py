@@ -8,12 +8,13 @@ its folder.
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from metawsm_rpc.errors import CommandError, HostError, MetawsmError
 from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.hosts.layout import Layout, half_made, registered, source_layout
+from metawsm_rpc.hosts.layout import Layout, half_made, registered, source_layout, unnamed
+from metawsm_rpc.hosts.locks import remove_stale
 from metawsm_rpc.hosts.registrations import forget, own_git_dir, registrations
 from metawsm_rpc.hosts.submodules import initialise
 from metawsm_rpc.hosts.turns import Turn, turn
@@ -88,8 +89,11 @@ def is_empty(path: Path) -> bool:
 def _make(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Worktree:
     path = Path(spec.path)
     parents = [parent for parent in path.parents if not parent.exists()]
+    cut_off = held.began(spec.path)
     held.begin(spec.path)
-    branch_created = _create_branch(git, spec)
+    branch_created = False
+    if cut_off:
+        _remove_folders(unnamed(source.common_dir, path))
 
     def give_up() -> None:
         for parent in parents:
@@ -101,6 +105,7 @@ def _make(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Worktree:
             git.run(spec.source, "update-ref", "-d", branch_ref(spec.branch), spec.start)
 
     with _on_failure(give_up):
+        branch_created = _create_branch(git, held, source, spec, cut_off=cut_off)
         try:
             _git_worktree_add(git, held, source, spec)
         except CommandError:
@@ -132,17 +137,22 @@ def _made(source: Layout, path: Path) -> Path:
     return git_dir
 
 
-def _create_branch(git: Git, spec: WorktreeSpec) -> bool:
-    """Make the branch at its start if there is none; returns whether there was none."""
+def _create_branch(git: Git, held: Turn, source: Layout, spec: WorktreeSpec, *, cut_off: bool) -> bool:
+    """Make the branch at its start if there is none; returns whether there was none.
+
+    `cut_off` says that an earlier attempt was killed: then a lock that nobody holds is what it left.
+    """
+    ref = branch_ref(spec.branch)
+    create = ("update-ref", "-m", f"branch: Created from {spec.start}", ref, spec.start, "")
     try:
-        git.run(
-            spec.source,
-            *("update-ref", "-m", f"branch: Created from {spec.start}", branch_ref(spec.branch), spec.start, ""),
-        )
+        git.call(spec.source, *create, inherit=(held.descriptor,))
     except CommandError:
-        if git.commit_of(spec.source, branch_ref(spec.branch)) is None:
+        if git.commit_of(spec.source, ref) is not None:
+            return False
+        lock = source.common_dir / f"{ref}.lock"
+        if not (cut_off and lock.exists() and remove_stale(lock, (spec.source, str(source.common_dir)))):
             raise
-        return False
+        git.call(spec.source, *create, inherit=(held.descriptor,))
     return True
 
 
@@ -200,9 +210,12 @@ def discard(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> None:
 
 
 def _remove_files(source: Layout, path: Path) -> None:
+    _remove_folders((*registered(source.common_dir, path), *unnamed(source.common_dir, path), path))
+
+
+def _remove_folders(folders: Iterable[Path]) -> None:
     import shutil
 
-    for git_dir in list(registered(source.common_dir, path)):
-        shutil.rmtree(git_dir)
-    if path.exists():
-        shutil.rmtree(path)
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)

@@ -73,6 +73,13 @@ def registered(common_dir: Path, path: Path) -> Iterator[Path]:
         yield from (git_dir for git_dir in parent.iterdir() if _way_back(git_dir) == wanted)
 
 
+def unnamed(common_dir: Path, path: Path) -> Iterator[Path]:
+    """Yield the git directories that a `git worktree add` made for `path` and was killed before it wrote so."""
+    for git_dir in common_dir.glob("worktrees/*"):
+        if git_dir.name.startswith(path.name) and half_made(git_dir) and not _line(git_dir / "gitdir"):
+            yield git_dir
+
+
 def operation(git_dir: Path) -> str | None:
     """Return the operation that is in progress in a checkout, such as `merge`, or None."""
     for name, file in (

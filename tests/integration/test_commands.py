@@ -201,6 +201,12 @@ def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(command
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
+def test_the_end_of_the_time_lets_a_program_tidy_up(commands, tmp_path):
+    with pytest.raises(CommandError, match="did not finish"):
+        commands.run(sh("trap 'touch tidy; exit' TERM; : >began; sleep 60 & wait"), cwd=str(tmp_path), timeout=0.3)
+    assert (tmp_path / "tidy").exists() or not (tmp_path / "began").exists()
+
+
 def test_a_program_that_never_stops_writing_is_ended_in_time_too(commands):
     with pytest.raises(CommandError, match=r"yes did not finish within 0\.2 seconds and was ended: y"):
         commands.run(("yes",), timeout=0.2, tail_bytes=10)

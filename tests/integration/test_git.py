@@ -48,14 +48,13 @@ def test_a_git_that_called_us_does_not_redirect_ours(repository, tmp_path, monke
     assert Git(Commands()).commit_of(str(repository.path), "HEAD") == repository.first
 
 
-def test_looking_runs_no_monitor_and_takes_no_lock(repository, git, tmp_path):
+def test_looking_runs_no_monitor_and_writes_nothing(repository, git, tmp_path):
     monitor = tmp_path / "monitor"
     monitor.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
     monitor.chmod(0o755)
     repository.git("config", "core.fsmonitor", str(monitor))
     os.utime(repository.path / "kept.txt", (1, 1))
     before = (repository.path / ".git" / "index").read_bytes()
-    (repository.path / ".git" / "index.lock").touch()
     assert git.read(str(repository.path), "status", "--porcelain") == ""
     assert (repository.path / ".git" / "index").read_bytes() == before
     assert not (tmp_path / "ran").exists()

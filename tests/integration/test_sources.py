@@ -68,9 +68,10 @@ def test_a_path_of_the_policy_may_begin_at_home(root, tmp_path):
     assert names(root, repositories={"app": "~/app"}) == ["app"]
 
 
-def test_a_linked_worktree_is_no_source_of_its_own(root):
-    api = Repository(root / "api")
-    api.worktree("wt")
+def test_a_linked_worktree_is_no_source_of_its_own(root, tmp_path):
+    api, elsewhere = Repository(root / "api"), Repository(tmp_path / "elsewhere")
+    api.git("worktree", "add", "-q", str(root / "a-before-api"))
+    elsewhere.git("worktree", "add", "-q", str(root / "linked"))
     assert names(root) == ["api"]
 
 

@@ -8,6 +8,7 @@ from worktree_support import BRANCH, SNAPSHOTS, files, listed, repo, spec, workt
 
 from metawsm_rpc.errors import HostError
 
+LIB = "libs/a lib"
 ALLOW = ("-c", "protocol.file.allow=always")
 
 
@@ -16,23 +17,29 @@ def _private_git(tmp_path, monkeypatch):
     use_private_git(tmp_path / "home", monkeypatch)
 
 
-@pytest.fixture
-def library(tmp_path):
-    """A library that has a submodule of its own, `inner`."""
-    inner = Repository(tmp_path / "remote" / "inner", {"inner.txt": "inner"})
-    library = Repository(tmp_path / "remote" / "lib", {"lib.txt": "lib"})
-    library.git(*ALLOW, "submodule", "--quiet", "add", str(inner.path), "inner")
-    library.commit("inner", {})
-    return library
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """An application with a library that has a submodule of its own, made once."""
+    folder = tmp_path_factory.mktemp("submodules")
+    with pytest.MonkeyPatch.context() as patch:
+        use_private_git(folder / "home", patch)
+        inner = Repository(folder / "remote" / "inner", {"inner.txt": "inner"})
+        library = Repository(folder / "remote" / "lib", {"lib.txt": "lib"})
+        library.git(*ALLOW, "submodule", "--quiet", "add", str(inner.path), "inner")
+        library.commit("inner", {})
+        app = Repository(folder / "app", {"app.txt": "app"})
+        app.git(*ALLOW, "submodule", "--quiet", "add", "--name", "the=lib", str(library.path), LIB)
+        app.git(*ALLOW, "submodule", "--quiet", "update", "--init", "--recursive")
+        app.commit("lib", {})
+    return folder
 
 
 @pytest.fixture
-def repository(tmp_path, library):
-    repository = Repository(tmp_path / "app", {"app.txt": "app"})
-    repository.git(*ALLOW, "submodule", "--quiet", "add", "--name", "the=lib", str(library.path), "libs/a lib")
-    repository.git(*ALLOW, "submodule", "--quiet", "update", "--init", "--recursive")
-    repository.commit("lib", {})
-    repository.git("submodule", "--quiet", "add", "./", "never", check=False)
+def repository(tmp_path, template):
+    shutil.copytree(template / "app", tmp_path / "app", symlinks=True)
+    repository = Repository.__new__(Repository)
+    repository.path = tmp_path / "app"
+    repository.first = repository.commit_of("HEAD~1")
     return repository
 
 
@@ -47,22 +54,21 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def offline(tmp_path, repository):
+def offline(repository, template):
     """The remotes are gone: whatever works now works without a network."""
-    shutil.rmtree(tmp_path / "remote")
+    repository.git("config", "--global", "url./nowhere/.insteadOf", f"{template}/remote/")
 
 
-LIB = "libs/a lib"
 ALL = {".gitmodules", "app.txt", f"{LIB}/.gitmodules", f"{LIB}/lib.txt", f"{LIB}/inner/inner.txt"}
 
 
 @pytest.mark.usefixtures("offline")
-def test_what_the_source_has_initialised_is_initialised_without_a_network(repository, path, git, library):
+def test_what_the_source_has_initialised_is_initialised_without_a_network(repository, path, git, template):
     git.add(spec(repository, path))
     assert set(files(path)) == ALL
     assert repository.status(path) == []
-    assert repository.git("config", "remote.origin.url", cwd=path / LIB) == str(library.path)
-    assert repository.git("config", "submodule.the=lib.url") == str(library.path)
+    assert repository.git("config", "remote.origin.url", cwd=path / LIB) == str(template / "remote" / "lib")
+    assert repository.git("config", "submodule.the=lib.url") == str(template / "remote" / "lib")
     assert not git.add(spec(repository, path)).created
 
 
@@ -102,8 +108,10 @@ def test_a_commit_that_no_branch_of_the_source_has_is_found_there(repository, pa
     assert files(path)[f"{LIB}/lib.txt"] == "detached"
 
 
-def test_a_commit_that_the_source_lacks_comes_from_the_remote(repository, path, git, library):
-    new = library.commit("newer", {"lib.txt": "newer"})
+def test_a_commit_that_the_source_lacks_comes_from_the_remote(repository, path, git, template, tmp_path):
+    repository.git("clone", "-q", str(template / "remote" / "lib"), str(tmp_path / "lib"))
+    new = repository.commit("newer", {"lib.txt": "newer"}, tmp_path / "lib")
+    repository.git("config", "submodule.the=lib.url", str(tmp_path / "lib"))
     repository.git("update-index", "--cacheinfo", f"160000,{new},{LIB}")
     repository.git("commit", "-q", "-m", "newer")
     with pytest.raises(HostError, match=r"git submodule update in .* failed"):

@@ -349,7 +349,9 @@ def test_a_git_that_outlives_a_killed_metawsm_is_waited_for(repository, path, gi
     assert repository.status(path) == []
 
 
-@pytest.mark.parametrize("stage", ["initializing", "no-index", "no-files", "no-folder", "leftovers"])
+@pytest.mark.parametrize(
+    "stage", ["initializing", "no-index", "no-files", "no-folder", "leftovers", "unnamed", "empty"]
+)
 def test_what_a_killed_git_leaves_is_made_anew(repository, path, git, stage):
     """Stages of `git worktree add` as its source has them, and of its own tidying up."""
     wanted = spec(repository, path)
@@ -366,13 +368,30 @@ def test_what_a_killed_git_leaves_is_made_anew(repository, path, git, stage):
             (path / name).unlink()
     elif stage == "no-folder":
         shutil.rmtree(path)
-    elif stage == "leftovers":
+    elif stage in {"leftovers", "unnamed", "empty"}:
         (path / ".git").unlink()
+        if stage == "unnamed":
+            (own / "gitdir").unlink()
+        elif stage == "empty":
+            (own / "gitdir").write_text("")
         (repository.path / ".git" / "metawsm-worktree-add").write_text(f"/another/one\0{path}\0")
     assert git.add(wanted) == (str(path), BRANCH, tip, True, False)
     assert files(path) == CONTENT | {"new.txt": "new"}
     assert repository.status(path) == []
     assert listed(repository) == [str(path)]
+    assert len(list(own.parent.iterdir())) == 1
+
+
+def test_a_lock_that_a_killed_git_left_on_the_branch_is_removed_only_if_it_was_ours(repository, path, git):
+    (repository.path / ".git" / "refs" / "heads" / "task").mkdir()
+    lock = repository.path / ".git" / "refs" / "heads" / f"{BRANCH}.lock"
+    lock.touch()
+    with pytest.raises(CommandError, match="File exists"):
+        git.add(spec(repository, path))
+    assert lock.exists()
+    (repository.path / ".git" / "metawsm-worktree-add").write_text(f"{path}\0")
+    assert git.add(spec(repository, path)).branch_created
+    assert not lock.exists()
 
 
 def test_a_half_made_folder_with_a_persons_file_is_left_alone(repository, path, git):
