@@ -24,6 +24,7 @@ _OPTION_AND_KEYS = r"^[›>] \d+\. .*(?:\n.*){0,20}\n\s*(?:[Pp]ress )?enter(?: t
 SCREENS = (
     ScreenRule("end", r"^To continue this session, run:$", Word("finished", "it has said how to continue it")),
     ScreenRule("end", _OPTION_AND_KEYS, Word("waiting", "a dialog is open")),
+    ScreenRule("end", r"^  Press (?:enter|esc) to .*\Z", Word("waiting", "a dialog is open")),
     ScreenRule(
         "end",
         r"\benter to submit\b(?:.*\n?){0,2}\besc to interrupt\b.*\Z",

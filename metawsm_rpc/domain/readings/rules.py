@@ -71,7 +71,7 @@ class Program(NamedTuple):
     session: str = ""
     prompt: str = r"(?!)"
     screens: tuple[ScreenRule, ...] = ()
-    opening: str = r"\A"
+    opening: str = r"(?!)"
     asks: tuple[Ask, ...] = ()
 
 
@@ -113,7 +113,7 @@ def screen_statement(program: Program, screen: str) -> Statement | None:
         found = re.search(rule.pattern, parts[rule.part], re.MULTILINE) if rule.part in parts else None
         if found:
             statement = rule.word.of("screen", found.groupdict().get("text") or "")
-            return _told(program, statement, parts["end"])
+            return _told(program, statement, text, parts["end"])
     return None
 
 
@@ -128,11 +128,11 @@ def _parts(program: Program, text: str) -> dict[Part, str]:
     return {"above": text[: prompt.start()].rstrip(), "below": below, "end": below}
 
 
-def _told(program: Program, statement: Statement, end: str) -> Statement:
+def _told(program: Program, statement: Statement, text: str, end: str) -> Statement:
     if statement.state != "waiting" or statement.waits_for:
         return statement
-    opening = _last(program.opening, end)
-    dialog = end[opening.start() :] if opening else end
+    opening = _last(program.opening, text)
+    dialog = text[opening.start() :] if opening else end
     kind = next((ask.kind for ask in program.asks if re.search(ask.pattern, dialog, re.MULTILINE)), None)
     return statement._replace(waits_for=kind)
 
