@@ -16,6 +16,7 @@ from conftest import Root, git
 from metawsm_rpc.composition import open_service
 from metawsm_rpc.domain.models import Agent, Event, Run, Step, Workspace
 from metawsm_rpc.hosts.death_watch import DeathWatch
+from metawsm_rpc.hosts.merging import GitMerging
 from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.service import Service
 from metawsm_rpc.store.store import SqliteStore
@@ -118,27 +119,50 @@ def process(root: Root, *args: str) -> Iterator["subprocess.Popen[str]"]:
                 started.kill()
 
 
-def crash(root: Root, act: Callable[[Runs], object], *, at: int, before: bool = False) -> bool:
+def crash(
+    root: Root, act: Callable[[Runs], object], *, at: int, before: bool = False, merging: str | None = None
+) -> bool:
     """Do something in another process that is killed at its write number `at`; returns whether it came so far.
 
-    Writes are those with a lease; what a look writes does not count. The kill comes when the write has been committed, or with `before` when everything else has been done.
-    No run may be open here: what another process holds must not be inherited.
+    Writes are those with a lease; what a look writes does not count. The kill comes when the write
+    has been committed, or with `before` when everything else has been done. With `merging` it comes
+    after, or before, call number `at` of that method of `GitMerging`. No run may be open here: what
+    another process holds must not be inherited.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pytest's own threads do not mind
         pid = os.fork()
     if pid == 0:
         try:
-            _kill_at(at, before=before)
+            if merging is None:
+                _kill_at(at, before=before)
+            else:
+                _kill_in(merging, at, before=before)
             runs = Runs(root)
             act(runs)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - nothing of the parent may go on in the child
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
     status = os.waitpid(pid, 0)[1]
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
     return os.WIFSIGNALED(status)
+
+
+def _kill_in(name: str, at: int, *, before: bool) -> None:
+    method, calls = getattr(GitMerging, name), 0
+
+    def counted(self: GitMerging, *args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if before and calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = method(self, *args, **options)
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    setattr(GitMerging, name, counted)
 
 
 def _kill_at(at: int, *, before: bool) -> None:

@@ -1,0 +1,689 @@
+"""Closing: all repositories of a run or none, whatever stands in the way, moves or dies meanwhile."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Root, command, git, make_repository
+from engine_support import RUN, WAITS, Runs, branches, crash, hook, process, runs_on, sessions, until, worktrees
+
+from metawsm_rpc.domain.models import Blocked
+from metawsm_rpc.engine import holding
+from metawsm_rpc.errors import BusyError, CloseBlockedError, HostError, IllegalTransitionError, RefLockedError
+from metawsm_rpc.hosts.merging import GitMerging
+from metawsm_rpc.store import leases
+
+BOTH = ["app", "lib"]
+
+
+def policy(root: Root, script: str = "exit 0", **sections: Any) -> None:
+    root.policy(agents=[Root.agent("worker", script)], execution={"stop_grace_seconds": 1}, **sections)
+
+
+@pytest.fixture
+def root(two_repositories: Root) -> Root:
+    policy(two_repositories)
+    return two_repositories
+
+
+@pytest.fixture
+def runs(root: Root) -> Iterator[Runs]:
+    with runs_on(root) as opened:
+        yield opened
+
+
+def commit(folder: Path, name: str = "README.md", text: str = "changed\n") -> str:
+    (folder / name).write_text(text)
+    git(folder, "add", "-A", "-f", name)
+    git(folder, "commit", "-qm", f"Change {name}")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def completed(runs: Runs, *tickets: str, repos: Any = None, work: bool = True, **options: Any) -> None:
+    """Bring a run to its end, with a file of its own for each ticket in each repository."""
+    runs.start(*tickets, repos=repos or BOTH, **options)
+    run_id = options.get("run_id", RUN)
+    assert runs.settled(run_id).status == "completed"
+    for workspace in runs.store.workspaces(run_id) if work else ():
+        for repo in workspace.repos:
+            commit(Path(repo.path), f"{workspace.ticket}.txt", f"{repo.name}\n")
+
+
+def picture(root: Root, *repos: str) -> dict[str, str]:
+    """Return everything of repositories that a close could change."""
+    return {
+        f"{repo} {what}": git(root.path / repo, *asked)
+        for repo in repos or BOTH
+        for what, asked in {
+            "refs": ("for-each-ref",),
+            "files": ("status", "--porcelain", "--ignored", "--untracked-files=all"),
+            "tree": ("write-tree",),
+            "worktrees": ("worktree", "list", "--porcelain"),
+        }.items()
+    }
+
+
+def blocked_by(runs: Runs) -> tuple[Blocked, ...]:
+    with pytest.raises(CloseBlockedError) as caught:
+        runs.verbs.close(RUN)
+    details: tuple[Blocked, ...] = caught.value.details
+    return details
+
+
+def assert_merged(root: Root, *tickets: str, repos: Any = None) -> None:
+    """Check that each repository has the work of each ticket once, its checkout shows it, and nothing lies about."""
+    for repo in repos or BOTH:
+        path = root.path / repo
+        for ticket in tickets:
+            assert git(path, "show", f"main:{ticket}.txt") == repo
+            assert (path / f"{ticket}.txt").read_text() == f"{repo}\n"
+        merges = git(path, "log", "--merges", "--format=%s", "main").splitlines()
+        assert len(merges) == len(set(merges)) == len(tickets)
+        assert git(path, "status", "--porcelain") == ""
+        assert git(path, "for-each-ref", "refs/metawsm/close") == ""
+        assert list((path / ".git").rglob("*.lock")) == []
+        assert not (path / ".git" / "metawsm-move").exists()
+        assert worktrees(path) == []
+
+
+def assert_closed(runs: Runs, *tickets: str) -> None:
+    assert runs.run().status == "closed"
+    assert runs.store.close_journal(RUN) is None
+    assert sessions() == []
+    found = {ticket.ticket: ticket for ticket in runs.verbs.tickets().tickets}
+    for ticket in tickets:
+        assert found[ticket].status == "complete"
+        changelog = (Path(found[ticket].path).parent / "changelog.md").read_text()
+        assert changelog.count(f"Closed by metawsm, run {RUN}.") == 1
+
+
+class TestMerging:
+    def test_merges_every_ticket_on_the_one_before_in_every_repository(self, runs: Runs) -> None:
+        completed(runs, "T-1", "T-2")
+        before = {repo: git(runs.root.path / repo, "rev-parse", "main") for repo in BOTH}
+        merges = {(merge.repo, merge.ticket): merge for merge in runs.verbs.close(RUN).merges}
+        assert {merge.kind for merge in merges.values()} == {"merge"}
+        for repo in BOTH:
+            assert merges[repo, "T-1"].from_ == before[repo]
+            assert merges[repo, "T-2"].from_ == merges[repo, "T-1"].to
+            assert merges[repo, "T-2"].to == git(runs.root.path / repo, "rev-parse", "main")
+            assert branches(runs.root.path / repo) == ["main", "task/t-1-0001", "task/t-2-0001"]
+        assert_merged(runs.root, "T-1", "T-2")
+        assert_closed(runs, "T-1", "T-2")
+        assert not Path(runs.workspace("T-1").path).exists()
+
+    def test_a_repository_without_work_stays_as_it_is(self, runs: Runs) -> None:
+        completed(runs, "T-1", work=False)
+        commit(runs.folder("app"), "T-1.txt", "app\n")
+        before = picture(runs.root, "lib")["lib tree"]
+        kinds = {merge.repo: merge.kind for merge in runs.verbs.close(RUN).merges}
+        assert kinds == {"app": "merge", "lib": "none"}
+        assert picture(runs.root, "lib")["lib tree"] == before
+        assert_closed(runs, "T-1")
+
+    def test_ends_the_sessions_of_agents_that_stayed(self, runs: Runs) -> None:
+        policy(runs.root, f'"$METAWSM_BIN" signal done; {WAITS}')
+        completed(runs, "T-1")
+        assert len(sessions()) == 1
+        runs.verbs.close(RUN)
+        assert_closed(runs, "T-1")
+
+    def test_of_a_closed_run_answers_the_run(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        runs.verbs.close(RUN)
+        seq = runs.store.seq()
+        again = runs.verbs.close(RUN)
+        assert (again.run.status, again.merges, again.blocked) == ("closed", (), ())
+        assert runs.store.seq() == seq
+
+    def test_of_a_run_at_work_is_refused(self, runs: Runs) -> None:
+        policy(runs.root, WAITS)
+        runs.start("T-1", repos=BOTH)
+        with pytest.raises(IllegalTransitionError, match="running"):
+            runs.verbs.close(RUN)
+
+    def test_what_an_agent_says_afterwards_moves_nothing(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        runs.verbs.close(RUN)
+        launch = runs.agent().launch or ""
+        runs.verbs.signal(RUN, ticket="T-1", agent="worker", launch=launch, type="working")
+        assert (runs.run().status, runs.agent().status) == ("closed", "completed")
+
+    def test_a_ticket_that_is_gone_is_told_and_keeps_nothing_open(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        index = next(iter((runs.root.path / "ttmp").rglob("index.md")))
+        index.unlink()
+        assert runs.verbs.close(RUN).run.status == "closed"
+        assert len(runs.events("ticket_not_closed")) == 1
+
+
+class TestPolicy:
+    def test_fast_forward_moves_the_base_along_and_makes_no_commit(self, runs: Runs) -> None:
+        policy(runs.root, close={"merge": "fast-forward"})
+        completed(runs, "T-1", repos=["app"])
+        tip = git(runs.folder("app"), "rev-parse", "HEAD")
+        assert [merge.kind for merge in runs.verbs.close(RUN).merges] == ["fast-forward"]
+        assert git(runs.root.path / "app", "rev-parse", "main") == tip
+        assert git(runs.root.path / "app", "status", "--porcelain") == ""
+
+    def test_fast_forward_blocks_where_there_is_none(self, runs: Runs) -> None:
+        policy(runs.root, close={"merge": "fast-forward"})
+        completed(runs, "T-1", "T-2", repos=["app"])
+        before = picture(runs.root, "app")
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.ticket, one.reason) == ("app", "T-2", "not_fast_forward")
+        assert picture(runs.root, "app") == before
+
+    def test_branches_are_deleted_when_it_says_so(self, runs: Runs) -> None:
+        policy(runs.root, close={"delete_branches": True})
+        completed(runs, "T-1")
+        runs.verbs.close(RUN)
+        assert branches(runs.root.path / "app") == branches(runs.root.path / "lib") == ["main"]
+
+    def test_bases_are_pushed_when_it_says_so_and_a_failure_is_told(self, runs: Runs, tmp_path: Path) -> None:
+        policy(runs.root, close={"push": True})
+        for repo in BOTH:
+            git(tmp_path, "init", "-q", "--bare", f"{repo}.git")
+            git(runs.root.path / repo, "remote", "add", "origin", str(tmp_path / f"{repo}.git"))
+        refusing = tmp_path / "lib.git" / "hooks" / "pre-receive"
+        refusing.write_text("#!/bin/sh\necho not today; exit 1\n")
+        refusing.chmod(0o755)
+        completed(runs, "T-1")
+        assert runs.verbs.close(RUN).run.status == "closed"
+        assert git(tmp_path / "app.git", "show", "main:T-1.txt") == "app"
+        (told,) = runs.events("push_failed")
+        assert (told.message or "").startswith("lib: ")
+
+    def test_uncommitted_work_is_kept_under_a_ref_where_it_need_not_be_clean(self, runs: Runs) -> None:
+        policy(runs.root, close={"require_clean_git": False})
+        completed(runs, "T-1", repos=["app"])
+        (runs.folder("app") / "new.txt").write_text("not committed\n")
+        runs.verbs.close(RUN)
+        (told,) = runs.events("snapshot")
+        assert git(runs.root.path / "app", "show", f"{told.message}:new.txt") == "not committed"
+        assert worktrees(runs.root.path / "app") == []
+
+
+class TestWhatBlocks:
+    def test_a_conflict_in_one_repository_keeps_all_of_them_as_they_were(self, runs: Runs) -> None:
+        completed(runs, "T-1", "T-2")
+        for ticket in ("T-1", "T-2"):
+            commit(runs.folder("lib", ticket), "README.md", f"{ticket}\n")
+        before = picture(runs.root)
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.ticket, one.reason, one.files) == ("lib", "T-2", "conflict", ("README.md",))
+        assert picture(runs.root) == before
+        assert runs.run().status == "completed"
+        assert runs.store.close_journal(RUN) is None
+        assert [event.type for event in runs.events()][-2:] == ["close", "block_close"]
+
+    def test_all_reasons_are_told_at_once(self, runs: Runs) -> None:
+        runs.root.repository("doc")
+        completed(runs, "T-1", "T-2", repos=["app", "lib", "doc"])
+        (runs.folder("app", "T-1") / "new.txt").write_text("x")
+        git(runs.folder("app", "T-2"), "switch", "-qc", "elsewhere")
+        make_repository(runs.folder("lib", "T-1") / "nested")
+        commit(runs.root.path / "doc", "T-2.txt", "mine\n")
+        before = picture(runs.root, "app", "lib", "doc")
+        found = {(one.repo, one.ticket, one.reason) for one in blocked_by(runs)}
+        assert found == {
+            ("app", "T-1", "uncommitted"),
+            ("app", "T-2", "wrong_branch"),
+            ("lib", "T-1", "nested_repository"),
+            ("doc", "T-2", "conflict"),
+        }
+        assert picture(runs.root, "app", "lib", "doc") == before
+
+    @pytest.mark.parametrize("how", ["untracked", "ignored", "changed"])
+    def test_a_file_in_the_way_in_the_checkout_of_the_base(self, runs: Runs, how: str) -> None:
+        app = runs.root.path / "app"
+        completed(runs, "T-1")
+        name = "README.md" if how == "changed" else "T-1.txt"
+        if how == "changed":
+            commit(runs.folder("app"), "README.md", "theirs\n")
+        if how == "ignored":
+            (app / ".git/info/exclude").write_text("*.txt\n")
+        (app / name).write_text("mine\n")
+        before = picture(runs.root)
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.reason, one.files) == ("app", "in_the_way", (name,))
+        assert (app / name).read_text() == "mine\n"
+        assert picture(runs.root) == before
+
+    def test_what_the_merge_does_not_touch_stays_as_the_person_left_it(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        (runs.root.path / "app" / "README.md").write_text("being edited\n")
+        assert runs.verbs.close(RUN).run.status == "closed"
+        assert (runs.root.path / "app" / "README.md").read_text() == "being edited\n"
+        assert git(runs.root.path / "app", "status", "--porcelain") == "M README.md"
+
+    def test_a_hook_that_refuses_the_move_leaves_everything_as_it_was(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        hook(
+            runs.root.path / "lib",
+            '[ "$1" = prepared ] && grep -q refs/heads/main && exit 1; exit 0',
+            "reference-transaction",
+        )
+        before = picture(runs.root)
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.reason) == ("lib", "locked")
+        assert picture(runs.root) == before
+        (runs.root.path / "lib/.git/hooks/reference-transaction").unlink()
+        assert runs.verbs.close(RUN).run.status == "closed"
+        assert_merged(runs.root, "T-1")
+
+
+class TestARootThatIsTheRepository:
+    def test_what_metawsm_keeps_there_never_blocks(self, tmp_path: Path) -> None:
+        root = Root(tmp_path / "one")
+        git(root.path, "init", "-q")
+        commit(root.path)
+        policy(root)
+        with runs_on(root) as runs:
+            runs.start("T-1")
+            assert runs.settled().status == "completed"
+            (repo,) = runs.workspace().repos
+            commit(Path(repo.path), "T-1.txt", "one\n")
+            # The agent has committed its ticket, which lies uncommitted at the root.
+            index = next(iter((root.path / "ttmp").rglob("index.md"))).relative_to(root.path)
+            (Path(repo.path) / index.parent).mkdir(parents=True)
+            commit(Path(repo.path), str(index), (root.path / index).read_text() + "\nDone.\n")
+            assert runs.verbs.close(RUN, dry_run=True).blocked == ()
+            assert runs.verbs.close(RUN).run.status == "closed"
+            assert (root.path / "T-1.txt").read_text() == "one\n"
+            assert "Status: complete" in (root.path / index).read_text()
+            assert_closed(runs, "T-1")
+
+
+class TestDryRuns:
+    def everything(self, runs: Runs) -> Any:
+        detail = runs.store.detail(RUN)
+        return picture(runs.root), detail, runs.store.seq(), runs.store.close_journal(RUN)
+
+    def test_tell_what_would_be_merged_and_change_nothing(self, runs: Runs) -> None:
+        completed(runs, "T-1", "T-2")
+        before = self.everything(runs)
+        shown = runs.verbs.close(RUN, dry_run=True)
+        assert [(m.repo, m.ticket, m.kind) for m in shown.merges] == [
+            (repo, ticket, "merge") for repo in BOTH for ticket in ("T-1", "T-2")
+        ]
+        assert shown.blocked == ()
+        assert self.everything(runs) == before
+
+    def test_tell_what_blocks_with_an_exit_status(self, runs: Runs) -> None:
+        completed(runs, "T-1", "T-2")
+        (runs.folder("app", "T-1") / "new.txt").write_text("x")
+        commit(runs.root.path / "lib", "T-2.txt", "mine\n")
+        before = self.everything(runs)
+        ran = runs.root.metawsm("--json", "close", RUN, "--dry-run", code=5)
+        assert {(one["repo"], one["reason"]) for one in ran.json["blocked"]} == {
+            ("app", "uncommitted"),
+            ("lib", "conflict"),
+        }
+        assert self.everything(runs) == before
+
+    def test_look_at_no_agent(self, runs: Runs) -> None:
+        policy(runs.root, WAITS)
+        runs.start("T-1", repos=BOTH)
+        subprocess.run(["tmux", "-L", "metawsm", "kill-server"], check=True)
+        before = self.everything(runs)
+        runs.verbs.close(RUN, dry_run=True)
+        assert self.everything(runs) == before
+
+
+class TestABaseThatMoves:
+    @pytest.fixture
+    def moving(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Commit to the base of lib before each of the next prepares, for as many items as are in the list."""
+        todo: list[str] = []
+        prepare = GitMerging.prepare
+
+        def commit_first(self: GitMerging, key: str, move: Any) -> None:
+            if move.name == "lib" and todo:
+                commit(runs.root.path / "lib", todo.pop(0), "moved\n")
+            prepare(self, key, move)
+
+        monkeypatch.setattr(GitMerging, "prepare", commit_first)
+        return todo
+
+    def test_is_rehearsed_again(self, runs: Runs, moving: list[str]) -> None:
+        completed(runs, "T-1")
+        moving += ["one", "two"]
+        runs.verbs.close(RUN)
+        assert_merged(runs.root, "T-1")
+        assert git(runs.root.path / "lib", "show", "main:one") == git(runs.root.path / "lib", "show", "main:two")
+        assert_closed(runs, "T-1")
+
+    def test_three_times_blocks(self, runs: Runs, moving: list[str]) -> None:
+        completed(runs, "T-1")
+        before = picture(runs.root, "app")
+        moving += ["one", "two", "three"]
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.reason) == ("lib", "base_moved")
+        assert picture(runs.root, "app") == before
+        assert git(runs.root.path / "lib", "status", "--porcelain") == ""
+        assert git(runs.root.path / "lib", "for-each-ref", "refs/metawsm/close") == ""
+        assert runs.run().status == "completed"
+        runs.verbs.close(RUN)
+        assert_merged(runs.root, "T-1")
+
+    def test_into_a_conflict_blocks(self, runs: Runs, moving: list[str]) -> None:
+        completed(runs, "T-1")
+        moving += ["T-1.txt"]
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.reason) == ("lib", "conflict")
+        assert git(runs.root.path / "app", "log", "--merges", "main") == ""
+
+
+def close(runs: Runs) -> None:
+    runs.verbs.close(RUN)
+
+
+class TestACloseThatIsKilled:
+    @pytest.fixture
+    def ready(self, root: Root) -> Root:
+        with runs_on(root) as runs:
+            completed(runs, "T-1")
+        return root
+
+    # closing; journal: preparing, decided, merged; closed
+    @pytest.mark.parametrize("before", [False, True], ids=["after", "before"])
+    @pytest.mark.parametrize("write", range(1, 6))
+    def test_at_any_write_is_undone_or_finished_by_the_next(self, ready: Root, write: int, before: bool) -> None:
+        assert crash(ready, close, at=write, before=before)
+        with runs_on(ready) as runs:
+            close(runs)
+            assert_merged(ready, "T-1")
+            assert_closed(runs, "T-1")
+
+    @pytest.mark.parametrize(
+        ("step", "call"),
+        [
+            ("rehearse", 2),
+            ("prepare", 1),
+            ("prepare", 2),
+            ("advance_checkouts", 1),
+            ("advance_checkouts", 2),
+            ("commit", 1),
+            ("commit", 2),
+            ("unpin", 1),
+        ],
+    )
+    def test_between_two_effects_too(self, ready: Root, step: str, call: int) -> None:
+        assert crash(ready, close, at=call, merging=step)
+        with runs_on(ready) as runs:
+            close(runs)
+            assert_merged(ready, "T-1")
+            assert_closed(runs, "T-1")
+
+    def test_before_the_decision_can_be_given_up(self, ready: Root) -> None:
+        before = picture(ready)
+        assert crash(ready, close, at=2, merging="advance_checkouts")
+        assert picture(ready) != before
+        with runs_on(ready) as runs:
+            assert runs.run().status == "closing"
+            (runs.folder("app") / "new.txt").write_text("something keeps it from being closed now")
+            assert [one.reason for one in blocked_by(runs)] == ["uncommitted"]
+            assert picture(ready) == before
+            assert runs.run().status == "completed"
+
+    def test_after_the_decision_is_finished_over_a_base_that_moved_since(self, ready: Root) -> None:
+        assert crash(ready, close, at=1, merging="commit")
+        merged = [repo for repo in BOTH if "T-1.txt" in git(ready.path / repo, "ls-tree", "--name-only", "main")]
+        assert merged == ["app"]
+        git(ready.path / "lib", "reset", "-q", "--hard")
+        commit(ready.path / "lib", "since", "x\n")
+        with runs_on(ready) as runs:
+            close(runs)
+            assert git(ready.path / "lib", "show", "main:since") == "x"
+            assert_merged(ready, "T-1")
+            assert_closed(runs, "T-1")
+
+    def test_after_the_decision_waits_for_the_person_where_it_cannot_go_on(self, ready: Root) -> None:
+        assert crash(ready, close, at=1, merging="commit")
+        git(ready.path / "lib", "reset", "-q", "--hard")
+        commit(ready.path / "lib", "T-1.txt", "mine\n")
+        with runs_on(ready) as runs:
+            with pytest.raises(CloseBlockedError) as caught:
+                close(runs)
+            assert [(one.repo, one.reason) for one in caught.value.details] == [("lib", "conflict")]
+            assert "decided" in (caught.value.hint or "")
+            assert runs.run().status == "closing"
+            with pytest.raises(IllegalTransitionError):
+                runs.verbs.stop(RUN)
+            assert [one.result for one in runs.verbs.sync(RUN).repos if one.name == "lib"] == ["conflict"]
+            commit(runs.folder("lib"), "T-1.txt", "lib\n")
+            close(runs)
+            assert_merged(ready, "T-1", repos=["app"])
+            assert git(ready.path / "lib", "show", "main:T-1.txt") == "lib"
+            assert_closed(runs, "T-1")
+
+    def test_by_a_signal_that_it_can_answer_leaves_the_run_as_it_was(self, ready: Root) -> None:
+        hook(ready.path / "lib", '[ "$1" = prepared ] || exit 0; touch ../waits; sleep 1000', "reference-transaction")
+        before = picture(ready)
+        with process(ready, "close", RUN) as closing:
+            until((ready.path / "waits").exists)
+            closing.terminate()
+            closing.communicate(timeout=30)
+        (ready.path / "lib/.git/hooks/reference-transaction").unlink()
+        with runs_on(ready) as runs:
+            assert runs.run().status == "completed"
+            assert picture(ready) == before
+
+
+class TestFailures:
+    def test_after_the_decision_take_nothing_back_and_the_next_close_finishes(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        completed(runs, "T-1")
+
+        def refuse(*_: Any) -> None:
+            raise HostError("the disk is full")
+
+        with monkeypatch.context() as broken:
+            commit_one = GitMerging.commit
+            broken.setattr(GitMerging, "commit", lambda self, key: refuse() if "lib" in key else commit_one(self, key))
+            broken.setattr(GitMerging, "move", refuse)
+            with pytest.raises(HostError, match="disk is full"):
+                runs.verbs.close(RUN)
+        journal = runs.store.close_journal(RUN)
+        assert (runs.run().status, journal and journal.phase) == ("closing", "decided")
+        runs.verbs.close(RUN)
+        assert_merged(runs.root, "T-1")
+        assert_closed(runs, "T-1")
+
+    def test_of_an_undo_keep_the_journal_for_the_next(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        completed(runs, "T-1")
+        before = picture(runs.root)
+
+        def locked(*_: Any, **__: Any) -> None:
+            raise RefLockedError("Another git is at work.")
+
+        with monkeypatch.context() as broken:
+            advance = GitMerging.advance_checkouts
+            broken.setattr(
+                GitMerging,
+                "advance_checkouts",
+                lambda self, move, exempt=(): locked() if move.name == "lib" else advance(self, move, exempt),
+            )
+            broken.setattr(GitMerging, "restore_checkouts", locked)
+            with pytest.raises(RefLockedError):
+                runs.verbs.close(RUN)
+        assert runs.run().status == "closing"
+        (runs.folder("app") / "new.txt").write_text("x")
+        assert [one.reason for one in blocked_by(runs)] == ["uncommitted"]
+        assert picture(runs.root) == before
+
+
+class TestTwoAtOnce:
+    @pytest.fixture
+    def held_up(self, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+        """Let the first prepare wait; returns what says that it does, and what lets it go on."""
+        waits, go, prepare = threading.Event(), threading.Event(), GitMerging.prepare
+
+        def wait(self: GitMerging, key: str, move: Any) -> None:
+            waits.set()
+            assert go.wait(30)
+            prepare(self, key, move)
+
+        monkeypatch.setattr(GitMerging, "prepare", wait)
+        return waits, go
+
+    @pytest.mark.parametrize("slow", [False, True], ids=["quick", "longer than a lease lives"])
+    def test_one_closes_and_the_other_is_told_that_it_is_busy(
+        self, runs: Runs, held_up: tuple[threading.Event, threading.Event], slow: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits, go = held_up
+        completed(runs, "T-1")
+        if slow:
+            monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)
+            monkeypatch.setattr(holding, "_RENEW_SECONDS", 0.1)
+        closing = threading.Thread(target=runs.verbs.close, args=(RUN,))
+        closing.start()
+        try:
+            assert waits.wait(20)
+            with runs_on(runs.root) as other:
+                if slow:  # six renewals take longer than a lease lives
+                    before = other.store.data_version()
+                    until(lambda: other.store.data_version() >= before + 6)
+                with pytest.raises(BusyError):
+                    other.verbs.close(RUN)
+            assert runs.root.metawsm("stop", RUN, code=4).err
+        finally:
+            go.set()
+            closing.join()
+        with runs_on(runs.root) as other:
+            assert other.verbs.close(RUN).run.status == "closed"
+        assert_merged(runs.root, "T-1")
+        assert_closed(runs, "T-1")
+
+    def test_in_processes_merge_once(self, runs: Runs) -> None:
+        completed(runs, "T-1", "T-2")
+        closes = [
+            subprocess.Popen(
+                command("close", RUN), cwd=runs.root.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            for _ in range(3)
+        ]
+        codes = [(one.communicate(timeout=60), one.returncode)[1] for one in closes]
+        assert 0 in codes
+        assert set(codes) <= {0, 4}
+        assert_merged(runs.root, "T-1", "T-2")
+        assert_closed(runs, "T-1", "T-2")
+
+
+class TestSync:
+    @pytest.mark.parametrize("strategy", ["merge", "rebase"])
+    def test_is_the_way_out_of_a_conflict(self, runs: Runs, strategy: str) -> None:
+        completed(runs, "T-1")
+        commit(runs.root.path / "lib", "T-1.txt", "mine\n")
+        assert [one.reason for one in blocked_by(runs)] == ["conflict"]
+        results = {one.name: one for one in runs.verbs.sync(RUN, strategy=strategy).repos}  # type: ignore[arg-type]
+        assert (results["app"].result, results["lib"].result) == ("up-to-date", "conflict")
+        assert results["lib"].files == ("T-1.txt",)
+        (runs.folder("lib") / "T-1.txt").write_text("lib\n")
+        git(runs.folder("lib"), "add", "T-1.txt")
+        assert {one.reason for one in blocked_by(runs)} >= {"operation_in_progress"}
+        if strategy == "merge":
+            git(runs.folder("lib"), "commit", "-qm", "resolved")
+        else:
+            git(runs.folder("lib"), "-c", "core.editor=true", "rebase", "--continue")
+        runs.verbs.close(RUN)
+        assert (runs.root.path / "lib" / "T-1.txt").read_text() == "lib\n"
+        assert_closed(runs, "T-1")
+
+    def test_of_a_closed_run_is_refused(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        runs.verbs.close(RUN)
+        with pytest.raises(IllegalTransitionError, match="closed"):
+            runs.verbs.sync(RUN)
+
+    def test_keeps_what_it_has_done_where_it_cannot_go_on(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        for repo in BOTH:
+            commit(runs.root.path / repo, "since", "x\n")
+        (runs.folder("lib") / "new.txt").write_text("x")
+        with pytest.raises(HostError, match="uncommitted"):
+            runs.verbs.sync(RUN)
+        assert (runs.folder("app") / "since").exists()
+        assert [event.message for event in runs.events("sync")] == ["app: updated"]
+
+
+class TestCleanup:
+    def test_removes_worktrees_and_keeps_what_was_in_them_under_refs(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        (runs.folder("app") / "new.txt").write_text("not committed\n")
+        cleaned = runs.verbs.cleanup(RUN)
+        assert sorted(cleaned.removed) == sorted(str(runs.folder(repo)) for repo in BOTH)
+        (kept,) = cleaned.snapshots
+        assert git(runs.root.path / "app", "show", f"{kept.ref}:new.txt") == "not committed"
+        assert git(runs.root.path / "app", "show", "task/t-1-0001:T-1.txt") == "app"
+        assert not Path(runs.workspace().path).exists()
+        assert runs.run().status == "completed"
+        again = runs.verbs.cleanup(RUN)
+        assert (again.removed, again.kept, again.snapshots) == ((), (), ())
+        runs.verbs.close(RUN)
+        assert_merged(runs.root, "T-1")
+
+    def test_keeps_worktrees_whose_ignored_files_no_ref_can_keep(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        (runs.root.path / "app/.git/info/exclude").write_text("*.bin\n")
+        (runs.folder("app") / "model.bin").write_text("hours of work")
+        cleaned = runs.verbs.cleanup(RUN)
+        assert [one.path for one in cleaned.kept] == [str(runs.folder("app"))]
+        assert "model.bin" in cleaned.kept[0].reason
+        assert cleaned.removed == (str(runs.folder("lib")),)
+        assert (runs.folder("app") / "model.bin").exists()
+
+    def test_ends_sessions_and_leaves_worktrees_when_asked_to(self, runs: Runs) -> None:
+        policy(runs.root, f'"$METAWSM_BIN" signal done; {WAITS}')
+        completed(runs, "T-1")
+        cleaned = runs.verbs.cleanup(RUN, keep_workspaces=True)
+        assert {one.path for one in cleaned.kept} == {str(runs.folder(repo)) for repo in BOTH}
+        assert cleaned.removed == ()
+        assert sessions() == []
+
+    def test_of_a_run_at_work_is_refused(self, runs: Runs) -> None:
+        policy(runs.root, WAITS)
+        runs.start("T-1", repos=BOTH)
+        with pytest.raises(IllegalTransitionError, match="running"):
+            runs.verbs.cleanup(RUN)
+        assert len(sessions()) == 1
+
+    def test_what_it_took_comes_back_when_the_run_goes_on(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        runs.verbs.cleanup(RUN)
+        runs.verbs.iterate(RUN, feedback="More.")
+        runs.verbs.finish(RUN)
+        assert (runs.folder("app") / "T-1.txt").read_text() == "app\n"
+        assert runs.settled().status == "completed"
+
+
+class TestOtherPeoplesWorkspaces:
+    def test_a_fork_is_merged_into_the_branch_that_it_came_from(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        source = runs.workspace().name
+        completed(runs, "T-2", repos=None, run_id="fork-0002", strategy="fork", source=source)
+        merges = runs.verbs.close("fork-0002").merges
+        assert {merge.base for merge in merges} == {"task/t-1-0001"}
+        for repo in BOTH:
+            assert git(runs.root.path / repo, "show", "task/t-1-0001:T-2.txt") == repo
+            assert (runs.folder(repo, run_id=RUN) / "T-2.txt").read_text() == f"{repo}\n"
+            assert git(runs.folder(repo, run_id=RUN), "status", "--porcelain") == ""
+            assert "T-2.txt" not in git(runs.root.path / repo, "ls-tree", "--name-only", "main")
+        runs.verbs.close(RUN)
+        assert git(runs.root.path / "app", "show", "main:T-2.txt") == "app"
+
+    def test_a_borrowed_workspace_stays_and_can_be_closed_by_its_owner(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        completed(runs, "T-2", run_id="loan-0002", strategy="reuse", source=runs.workspace().name, work=False)
+        commit(runs.folder("app"), "T-2.txt", "app\n")
+        assert runs.verbs.close("loan-0002").run.status == "closed"
+        assert git(runs.root.path / "app", "show", "main:T-2.txt") == "app"
+        assert runs.folder("app").exists()
+        assert worktrees(runs.root.path / "app") == [str(runs.folder("app"))]
+        assert runs.verbs.close(RUN).run.status == "closed"
+        assert not runs.folder("app").exists()
