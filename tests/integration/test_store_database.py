@@ -223,10 +223,10 @@ def test_a_migration_may_hold_triggers_comments_and_a_last_statement_without_an_
         "-- first; a comment with a semicolon\n"
         "CREATE TABLE odd (id TEXT) STRICT;\n"
         "CREATE TRIGGER odd_too AFTER INSERT ON odd\nBEGIN\n  DELETE FROM odd WHERE id = 'a;b';\nEND;\n"
-        "INSERT INTO odd VALUES ('a;b')",
+        "INSERT INTO odd VALUES ('a;b'), ('c')",
     )
     with closing(opened(state)) as store:
-        assert store._database.connection.execute("SELECT count(*) FROM odd").fetchone()[0] == 0
+        assert [row["id"] for row in store._database.connection.execute("SELECT id FROM odd")] == ["c"]
         assert pragma(store, "user_version") == len(database.migrations())
 
 
@@ -440,6 +440,14 @@ def test_a_disk_that_is_really_full_is_told_and_changes_nothing(small_disk: Path
         with store.transaction() as transaction:
             transaction.move_agent("r1", "T-1", "a", "finish")
         assert store.run("r1").status == "completed"
+
+
+def test_a_database_that_cannot_be_written_is_told(store: SqliteStore) -> None:
+    begin(store, plan())
+    store._database.connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError, match=r"cannot be written: attempt to write a readonly database; check permissions"):
+        stop_with_much_noise(store)
+    assert store.run("r1").status == "running"
 
 
 # --- what cannot be kept ---

@@ -223,6 +223,15 @@ def test_a_lease_of_another_run_with_the_same_fence_is_no_right(store: SqliteSto
             pass
 
 
+def test_a_lease_that_was_given_up_is_no_right_any_more(store: SqliteStore) -> None:
+    begin(store, plan())
+    lease = store.acquire("r1")
+    store.release(lease)
+    assert not store.held(lease)
+    with pytest.raises(LostLeaseError), store.transaction(lease):
+        pass
+
+
 def test_giving_up_a_lost_lease_does_not_touch_the_new_holders(store: SqliteStore, other: SqliteStore) -> None:
     late = store.acquire("r1")
     new = other.acquire("r1", takeover=True)

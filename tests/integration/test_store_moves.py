@@ -260,6 +260,12 @@ def test_a_failure_costs_a_try_and_an_interruption_does_not(store: SqliteStore, 
     assert store.run("r1").status == "failed"
     step = store.steps("r1")[0]
     assert (step.started_at, step.finished_at) == (timestamp(clock.now - 1), timestamp(clock.now))
+    assert [(event.type, event.from_, event.to) for event in store.events() if event.entity == "step"] == [
+        ("start", "pending", "running"),
+        ("interrupt", "running", "failed"),
+        ("retry", "failed", "running"),
+        ("fail", "running", "failed"),
+    ]
 
 
 def test_a_step_that_may_be_tried_again_lets_the_run_go_on(store: SqliteStore) -> None:

@@ -51,6 +51,7 @@ def test_it_waits_no_longer_once_it_prints_again() -> None:
     said = {"said": "waiting", "said_at": START + 100}
     assert verdict(130, **said, activity=START + 120) == ("healthy", "activity")
     assert verdict(130, **said, activity=START + 101) == ("waiting", "signal")
+    assert verdict(130, **said, activity=START + 102) == ("waiting", "signal")
     assert verdict(130, **said, activity=START + 50) == ("waiting", "signal")
 
 

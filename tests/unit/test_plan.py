@@ -126,6 +126,7 @@ def test_a_plan_brings_its_run_agents_and_workspaces() -> None:
         ("T-2", "a", "a-T-2", "pending", None),
         ("T-2", "b", "b-T-2", "pending", None),
     ]
+    assert {agent.restarts for agent in made.agents} == {0}
     assert made.workspaces == lay_out("r1", request(("T-1", "T-2"), repos=("app", "lib")).workspaces)
     assert [(repo.path, repo.branch, repo.base, repo.base_commit, repo.head) for repo in made.workspaces[1].repos] == [
         ("/ws/t-2-r1/app", "task/t-2-r1", "main", f"{0:040x}", None),
