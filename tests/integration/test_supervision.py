@@ -64,20 +64,21 @@ def kill_server(number: signal.Signals = signal.SIGKILL) -> int:
     return pid
 
 
-class TestEnds:
-    SCRIPTS = {
-        "good": ("shell", "exit 0"),
-        "bad": ("shell", "exit 3"),
-        "killed": ("shell", "kill -KILL $$"),
-        "hung-up": ("shell", WAITS),
-        "silent": ("claude", "exit 0"),
-        "done": ("claude", DONE + "exit 0"),
-        "done-badly": ("claude", DONE + "exit 3"),
-        "gave-up": ("claude", '"$METAWSM_BIN" signal failed "it is impossible"; exit 0'),
-    }
+SCRIPTS = {
+    "good": ("shell", "exit 0"),
+    "bad": ("shell", "exit 3"),
+    "killed": ("shell", "kill -KILL $$"),
+    "hung-up": ("shell", WAITS),
+    "silent": ("claude", "exit 0"),
+    "done": ("claude", DONE + "exit 0"),
+    "done-badly": ("claude", DONE + "exit 3"),
+    "gave-up": ("claude", '"$METAWSM_BIN" signal failed "it is impossible"; exit 0'),
+}
 
+
+class TestEnds:
     def test_mean_what_the_profile_says(self, runs: Runs) -> None:
-        agents = [Root.agent(name, script, profile) for name, (profile, script) in self.SCRIPTS.items()]
+        agents = [Root.agent(name, script, profile) for name, (profile, script) in SCRIPTS.items()]
         runs.root.policy(agents=agents)
         runs.start("T-1", repos=["app"])
         session = runs.agent("hung-up").session
@@ -153,7 +154,8 @@ class TestTmuxThatDoesNotAnswer:
         assert agent.health is not None
         assert agent.health.state == "healthy"
 
-    def test_hides_no_exit_that_is_on_record(self, runs: Runs, frozen: int) -> None:
+    @pytest.mark.usefixtures("frozen")
+    def test_hides_no_exit_that_is_on_record(self, runs: Runs) -> None:
         runs.let_go()
         swept(runs, lambda: runs.agent().status == "completed")
         assert runs.run().status == "completed"
