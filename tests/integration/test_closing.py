@@ -13,7 +13,8 @@ from engine_support import RUN, WAITS, Runs, branches, crash, hook, process, run
 from metawsm_rpc.domain.models import Blocked
 from metawsm_rpc.engine import holding
 from metawsm_rpc.errors import BusyError, CloseBlockedError, HostError, IllegalTransitionError, RefLockedError
-from metawsm_rpc.hosts.merging import GitMerging
+from metawsm_rpc.hosts.git.merging import GitMerging
+from metawsm_rpc.hosts.git.worktrees import GitWorktrees
 from metawsm_rpc.store import leases
 
 BOTH = ["app", "lib"]
@@ -158,6 +159,18 @@ class TestMerging:
         index.unlink()
         assert runs.verbs.close(RUN).run.status == "closed"
         assert len(runs.events("ticket_not_closed")) == 1
+
+    def test_a_worktree_that_cannot_be_removed_is_told_and_keeps_nothing_open(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: Any) -> None:
+            raise HostError("permission denied")
+
+        completed(runs, "T-1")
+        monkeypatch.setattr(GitWorktrees, "remove", refuse)
+        assert runs.verbs.close(RUN).run.status == "closed"
+        assert {event.message for event in runs.events("kept")} == {"permission denied"}
+        assert (runs.root.path / "app" / "T-1.txt").exists()
 
 
 class TestPolicy:

@@ -9,8 +9,12 @@ from conftest import Root, git
 from engine_support import RUN, WAITS, Runs, branches, hook, runs_on, sessions, until, worktrees
 
 from metawsm_rpc.domain.clock import seconds
-from metawsm_rpc.errors import MetawsmError
-from metawsm_rpc.hosts.tmux import CONFIGURATION
+from metawsm_rpc.domain.models import Repo
+from metawsm_rpc.engine.driving import Drive
+from metawsm_rpc.engine.steps import StepActions
+from metawsm_rpc.errors import HostError, MetawsmError
+from metawsm_rpc.hosts.git.worktrees import GitWorktrees
+from metawsm_rpc.hosts.tmux.tmux import CONFIGURATION
 
 QUICK = {"stop_grace_seconds": 1}
 
@@ -62,7 +66,7 @@ class TestRetries:
     def test_an_error_that_no_adapter_foresaw_fails_the_step_alone(
         self, runs: Runs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from metawsm_rpc.hosts import worktrees as hosts
+        from metawsm_rpc.hosts.git import worktrees as hosts
 
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
@@ -150,6 +154,18 @@ class TestRollingBack:
         assert runs.settled().status == "completed"
         assert (runs.folder("app") / "new").read_text() == "mine\n"
         assert len(worktrees(runs.root.path / "app")) == 1
+
+    def test_one_that_fails_itself_is_told_and_ends_nothing(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise HostError("the repository is locked")
+
+        monkeypatch.setattr(GitWorktrees, "roll_back", refuse)
+        hook(runs.root.path / "lib", self.FAILS)
+        runs.start("T-1", repos=["app", "lib"])
+        assert runs.run().status == "failed"
+        assert {event.message for event in runs.events("kept")} == {
+            f"{runs.folder(repo)}: the repository is locked" for repo in ("app", "lib")
+        }
 
     def test_a_folder_of_somebody_else_is_left_alone(self, runs: Runs) -> None:
         runs.start("T-1", repos=["app", "lib"], dry_run=True)
@@ -269,6 +285,49 @@ class TestAgents:
         runs.let_go()
         assert runs.settled().status == "failed"
         assert taken in sessions()
+
+
+class TestDrives:
+    def test_one_that_cannot_begin_lets_go_of_the_run(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(Drive, "__init__", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                runs.start("T-1", repos=["app"])
+        assert not runs.store.driven(RUN)
+        runs.verbs.resume(RUN)
+        assert runs.settled().status == "completed"
+
+    def test_a_defect_in_one_is_raised_to_who_waits_for_it(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(StepActions, "perform", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                runs.start("T-1", repos=["app"])
+        assert not runs.store.driven(RUN)
+        runs.verbs.resume(RUN)
+        assert runs.settled().status == "completed"
+
+    def test_a_look_takes_nothing_away_that_they_note(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        policy(runs, workspace={"copy": [".env"]})
+        (runs.root.path / "app" / ".env").write_text("KEY=1\n")
+        (runs.root.path / "app" / ".git" / "info" / "exclude").write_text(".env\n")
+        observe, looked = GitWorktrees.observe, []
+
+        def slow(self: GitWorktrees, repo: Repo) -> Repo:
+            if not looked:  # the run goes on while the first look is at the worktree
+                looked.append(repo)
+                runs.verbs.resume(RUN)
+                runs.verbs.finish(RUN)
+            return observe(self, repo)
+
+        hook(runs.root.path / "app", "exit 0")
+        with monkeypatch.context() as first:
+            first.setattr(StepActions, "_prepare_workspace", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                runs.start("T-1", repos=["app"])
+        monkeypatch.setattr(GitWorktrees, "observe", slow)
+        runs.verbs.status(RUN)
+        assert looked[0].copied == ()
+        assert runs.workspace().repos[0].copied == (".env",)
 
 
 def test_the_branch_begins_at_the_base_as_it_was_planned(runs: Runs) -> None:

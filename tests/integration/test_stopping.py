@@ -1,7 +1,9 @@
 """Stopping: it wins over whatever is in flight, leaves nothing running, and late writers do no harm."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -314,7 +316,7 @@ class TestAFrozenDriver:
     def test_a_session_that_it_starts_late_is_ended_by_itself(
         self, runs: Runs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from metawsm_rpc.hosts.tmux import TmuxTerminals
+        from metawsm_rpc.hosts.tmux.tmux import TmuxTerminals
 
         begun, go, start = threading.Event(), threading.Event(), TmuxTerminals.start
 
@@ -335,12 +337,25 @@ class TestAFrozenDriver:
         assert runs.store.seq() == seq
         assert_stopped(runs)
 
-    def test_a_stray_session_ends_with_the_next_stop(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stray_session_ends_with_the_next_stop(self, runs: Runs) -> None:
         runs.start("T-1", repos=["app"])
         with runs.store.transaction() as transaction:  # as after a crash between two launches
             transaction.set_agent(RUN, "T-1", "worker", launch="0123456789abcdef")
         runs.verbs.stop(RUN)
         assert sessions() == []
+
+    def test_one_whose_lease_ran_out_loses_the_run_to_the_next_look(self, runs: Runs) -> None:
+        pid = hanging_hook(runs)
+        runs.start("T-1", repos=["app"], wait=False)
+        hanging = pid_in(pid)
+        with contextlib.closing(sqlite3.connect(runs.root.path / ".metawsm" / "metawsm.db")) as database, database:
+            database.execute("UPDATE leases SET expires_at = '2001-01-01T00:00:00.000Z' WHERE scope = ?", (RUN,))
+        with runs_on(runs.root) as other:
+            assert other.verbs.status(RUN).steps[1].error == "interrupted"
+        runs.verbs.finish(RUN)
+        assert not alive(hanging)
+        assert runs.steps("create_workspace")[0].error == "interrupted"
+        assert worktrees(runs.root.path / "app") == []
 
     def test_a_resume_meanwhile_is_not_disturbed(self, runs: Runs) -> None:
         once = "if mkdir ../first 2>/dev/null; then echo $$ > ../pid; sleep 1000; fi"
