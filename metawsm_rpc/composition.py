@@ -16,7 +16,13 @@ from metawsm_rpc.service import Service
 
 if TYPE_CHECKING:
     from metawsm_rpc.hosts.wsm_registry import WsmRegistry
-    from metawsm_rpc.ports import Folders, Merging, Programs, Registry, Terminals, Tickets, Worktrees
+    from metawsm_rpc.ports.folders import Folders
+    from metawsm_rpc.ports.merging import Merging
+    from metawsm_rpc.ports.programs import Programs
+    from metawsm_rpc.ports.registry import Registry
+    from metawsm_rpc.ports.terminals import Terminals
+    from metawsm_rpc.ports.tickets import Tickets
+    from metawsm_rpc.ports.worktrees import Worktrees
 
 STATE = ".metawsm"
 
@@ -25,7 +31,7 @@ _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class LocalMachine:
-    """This machine; implements `metawsm_rpc.ports.Machine`. Adapters are imported when first asked for."""
+    """This machine; implements `metawsm_rpc.ports.machine.Machine`. Adapters are imported when first asked for."""
 
     def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
         self.root = str(root)
@@ -37,7 +43,7 @@ class LocalMachine:
     def worktrees(self, policy: Mapping[str, Any]) -> "Worktrees":
         """Return git for the repositories of this policy."""
         from metawsm_rpc.hosts.commands import Commands
-        from metawsm_rpc.hosts.worktrees import GitWorktrees
+        from metawsm_rpc.hosts.git.worktrees import GitWorktrees
 
         return GitWorktrees(
             Commands(ExecutionLimits.of(policy).step_timeout_seconds),
@@ -49,7 +55,7 @@ class LocalMachine:
     def merging(self) -> "Merging":
         """Return merging in two phases."""
         from metawsm_rpc.hosts.commands import Commands
-        from metawsm_rpc.hosts.merging import GitMerging
+        from metawsm_rpc.hosts.git.merging import GitMerging
 
         return GitMerging(Commands())
 
@@ -59,21 +65,21 @@ class LocalMachine:
 
     def _registry(self) -> "WsmRegistry":
         from metawsm_rpc.hosts.commands import Commands
-        from metawsm_rpc.hosts.git import Git
+        from metawsm_rpc.hosts.git.git import Git
         from metawsm_rpc.hosts.wsm_registry import WsmRegistry, config_home
 
         return WsmRegistry(config_home(self._environ), Git(Commands()), time.time)
 
     def tickets(self, policy: Mapping[str, Any]) -> "Tickets":
         """Return the tickets of this policy's directory."""
-        from metawsm_rpc.hosts.docmgr_config import ticket_root
-        from metawsm_rpc.hosts.tickets import FileTickets
+        from metawsm_rpc.hosts.tickets.docmgr_config import ticket_root
+        from metawsm_rpc.hosts.tickets.tickets import FileTickets
 
         return FileTickets(ticket_root(self._root, TicketOptions.of(policy).directory, self._environ), time.time)
 
     def terminals(self, policy: Mapping[str, Any]) -> "Terminals":
         """Return the tmux server of this policy's socket."""
-        from metawsm_rpc.hosts.tmux import TmuxTerminals
+        from metawsm_rpc.hosts.tmux.tmux import TmuxTerminals
 
         socket = TmuxOptions.of(policy).socket
         if socket not in self._terminals:

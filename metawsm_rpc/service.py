@@ -17,7 +17,7 @@ from metawsm_rpc.engine.supervision import Supervisor
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, RunNotFoundError
 from metawsm_rpc.policy.root_policy import RootPolicy
-from metawsm_rpc.ports import Machine
+from metawsm_rpc.ports.machine import Machine
 
 if TYPE_CHECKING:
     from metawsm_rpc.engine.drives import Drives

@@ -108,9 +108,15 @@ class Root:
     @staticmethod
     def agent(name: str, script: str, profile: str = "shell") -> dict[str, Any]:
         """Return an agent of the policy that runs a shell script."""
-        return {"name": name, "profile": profile, "command": ["sh", "-c", textwrap.dedent(script).replace("{", "{{").replace("}", "}}")]}
+        return {
+            "name": name,
+            "profile": profile,
+            "command": ["sh", "-c", textwrap.dedent(script).replace("{", "{{").replace("}", "}}")],
+        }
 
-    def metawsm(self, *args: str, code: int | None = 0, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ran:
+    def metawsm(
+        self, *args: str, code: int | None = 0, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> Ran:
         """Run a command line; `code` is the exit status that is expected, None for any."""
         ran = Ran(
             subprocess.run(

@@ -14,22 +14,12 @@ from typing import Any, Literal
 from metawsm_rpc.domain.clock import Clock
 from metawsm_rpc.domain.models import Blocked, Repo, Workspace
 from metawsm_rpc.errors import BaseMovedError, HostError, InterruptedStepError
-from metawsm_rpc.ports import (
-    AgentPaths,
-    Dropped,
-    Ended,
-    Exit,
-    Launch,
-    MergeRequest,
-    Pane,
-    RefMove,
-    Rehearsed,
-    Removal,
-    Ticket,
-    Worktree,
-    WorktreeSpec,
-)
+from metawsm_rpc.ports.folders import AgentPaths, Dropped
+from metawsm_rpc.ports.merging import MergeRequest, RefMove, Rehearsed
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane
+from metawsm_rpc.ports.tickets import Ticket
+from metawsm_rpc.ports.worktrees import Removal, Worktree, WorktreeSpec
 from metawsm_rpc.store.store import SqliteStore
 from metawsm_rpc.store.transaction import StoreTransaction
 
@@ -233,13 +223,22 @@ class FakeWorktrees:
 
 
 class Bases:
-    """Where the branches stand that runs are merged into, and who holds them."""
+    """Where the branches stand that runs are merged into, and which commit their checkouts show."""
 
     def __init__(self) -> None:
         self.heads: dict[tuple[str, str], str] = {}
+        self.shown: dict[tuple[str, str], str] = {}
 
     def head(self, source: str, base: str) -> str:
         return self.heads.setdefault((source, base), "0")
+
+    def checkout(self, source: str, base: str) -> str:
+        return self.shown.setdefault((source, base), "0")
+
+    def commit_by_hand(self, source: str, base: str) -> None:
+        """Let somebody commit in the checkout."""
+        now = f"{self.head(source, base)}+somebody"
+        self.heads[source, base] = self.shown[source, base] = now
 
 
 class FakeMerging:
@@ -279,9 +278,13 @@ class FakeMerging:
 
     def advance_checkouts(self, move: RefMove, exempt: Sequence[str] = ()) -> None:
         self._faults.call(["refuse", "kill"])
+        assert self._bases.checkout(move.source, move.base) in (move.old, move.new)
+        self._bases.shown[move.source, move.base] = move.new
 
     def restore_checkouts(self, move: RefMove) -> None:
         self._faults.call(["refuse", "kill"])
+        if self._bases.checkout(move.source, move.base) == move.new:
+            self._bases.shown[move.source, move.base] = move.old
 
     def commit(self, key: str) -> None:
         self._faults.call(["refuse", "kill"])
@@ -348,7 +351,7 @@ class FakePrograms:
 
 
 class FakeMachine:
-    """Hands out the fakes; implements `metawsm_rpc.ports.Machine`."""
+    """Hands out the fakes; implements `metawsm_rpc.ports.machine.Machine`."""
 
     root = "/root"
 

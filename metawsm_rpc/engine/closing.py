@@ -22,7 +22,7 @@ from metawsm_rpc.errors import (
     RefusedMoveError,
 )
 from metawsm_rpc.policy.view import CloseRules
-from metawsm_rpc.ports import MergeRequest, Merging, RefMove, Rehearsed
+from metawsm_rpc.ports.merging import MergeRequest, Merging, RefMove, Rehearsed
 from metawsm_rpc.ports.store import CloseJournal, Lease
 
 _TRIES = 3

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from metawsm_rpc.domain.models import Problem
 from metawsm_rpc.errors import MetawsmError
 from metawsm_rpc.policy.view import agent_names, profile_of
-from metawsm_rpc.ports import Machine
+from metawsm_rpc.ports.machine import Machine
 
 
 class Check(NamedTuple):

@@ -18,8 +18,8 @@ from metawsm_rpc.engine.steps import StepActions
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import InterruptedStepError, LostLeaseError, MetawsmError
 from metawsm_rpc.policy.view import ExecutionLimits
-from metawsm_rpc.ports import Worktrees
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.worktrees import Worktrees
 
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0

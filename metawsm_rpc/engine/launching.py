@@ -16,8 +16,9 @@ from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import DependencyMissingError, LostLeaseError
 from metawsm_rpc.policy.expansion import expand
 from metawsm_rpc.policy.view import TranscriptLimits, profile_of
-from metawsm_rpc.ports import Launch, Ticket
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.terminals import Launch
+from metawsm_rpc.ports.tickets import Ticket
 
 
 class LaunchContext:

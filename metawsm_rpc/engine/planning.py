@@ -33,7 +33,7 @@ from metawsm_rpc.errors import (
     RepoNotFoundError,
 )
 from metawsm_rpc.policy.view import ExecutionLimits, TmuxOptions, WorkspaceOptions, agent_names, profile_of
-from metawsm_rpc.ports import Source, Worktrees
+from metawsm_rpc.ports.worktrees import Source, Worktrees
 
 
 class RunRequest(NamedTuple):

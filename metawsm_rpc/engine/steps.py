@@ -10,8 +10,9 @@ from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import HostError, InterruptedStepError, LostLeaseError, MetawsmError, StepFailedError
 from metawsm_rpc.policy.view import WorkspaceOptions
-from metawsm_rpc.ports import SetupCommand, Ticket, Worktrees, WorktreeSpec
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.tickets import Ticket
+from metawsm_rpc.ports.worktrees import SetupCommand, Worktrees, WorktreeSpec
 
 
 class StepActions:

@@ -11,8 +11,8 @@ from metawsm_rpc.engine.holding import kept
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, LostLeaseError
 from metawsm_rpc.policy.view import ExecutionLimits
-from metawsm_rpc.ports import Ended
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.terminals import Ended
 
 _LETTING_GO_SECONDS = 0.8
 """How long the driver that was taken over may take to notice (it looks every 50 ms)."""

@@ -15,8 +15,9 @@ from metawsm_rpc.engine.interrupting import interrupt_step
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError, MetawsmError
 from metawsm_rpc.policy.view import HealthThresholds, TmuxOptions, TranscriptLimits, profile_of
-from metawsm_rpc.ports import Dropped, Exit, Pane, Terminals
+from metawsm_rpc.ports.folders import Dropped
 from metawsm_rpc.ports.store import Transaction
+from metawsm_rpc.ports.terminals import Exit, Pane, Terminals
 
 _OBSERVED_STATUS: Mapping[str, str] = {
     "healthy": "observe_running",

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from metawsm_rpc.domain.models import Run
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.ports import Removal
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.worktrees import Removal
 
 
 class Snapshot(NamedTuple):

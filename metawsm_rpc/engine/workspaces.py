@@ -13,8 +13,8 @@ from metawsm_rpc.errors import (
     RepoNotFoundError,
     TicketNotFoundError,
 )
-from metawsm_rpc.ports import FileChange, RepoDiff
 from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.ports.worktrees import FileChange, RepoDiff
 
 FRESH_SECONDS = 5.0
 """Git facts of this age are good enough for a look at many worktrees, and not written again when they stay."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from metawsm_rpc.domain.clock import Clock
-from metawsm_rpc.ports import Machine
+from metawsm_rpc.ports.machine import Machine
 from metawsm_rpc.ports.store import Store
 
 

@@ -35,7 +35,7 @@ _ONE_WORD = re.compile(r"[A-Za-z0-9/._+@%:,=-]+")
 
 
 class LocalPrograms:
-    """Implements `metawsm_rpc.ports.Programs` for this machine.
+    """Implements `metawsm_rpc.ports.programs.Programs` for this machine.
 
     `shell_env` is the policy's `execution.shell_env`: with `always` the login shell's environment
     is taken; with `auto` that is done when no shell can have started this process, and when the

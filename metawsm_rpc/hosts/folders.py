@@ -14,11 +14,11 @@ from datetime import datetime
 from pathlib import Path
 
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.ports import AgentPaths, Dropped
+from metawsm_rpc.ports.folders import AgentPaths, Dropped
 
 
 class LocalFolders:
-    """Implements `metawsm_rpc.ports.Folders` below a state directory."""
+    """Implements `metawsm_rpc.ports.folders.Folders` below a state directory."""
 
     def __init__(self, state: Path) -> None:
         self._agents = f"{state}/agents"
@@ -40,7 +40,12 @@ class LocalFolders:
 
     def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
         """Make the folders of a launch and write the brief, whole or not at all."""
-        for directory in (str(Path(paths.brief).parent), paths.drop_box, paths.launches, self.launch_directory(paths, launch)):
+        for directory in (
+            str(Path(paths.brief).parent),
+            paths.drop_box,
+            paths.launches,
+            self.launch_directory(paths, launch),
+        ):
             _make_private(Path(directory))
         target = Path(paths.brief)
         draft = target.with_name(f".brief.{launch}.draft")

@@ -18,7 +18,7 @@ from metawsm_rpc.domain.clock import Clock
 from metawsm_rpc.domain.models import Workspace
 from metawsm_rpc.errors import HostError, InvalidParamsError
 from metawsm_rpc.hosts.files import exclusive, replace_file
-from metawsm_rpc.hosts.git import Git
+from metawsm_rpc.hosts.git.git import Git
 from metawsm_rpc.hosts.local_time import local_timestamp
 
 Json = dict[str, Any]
@@ -61,7 +61,7 @@ def config_home(environ: Mapping[str, str], platform: str = sys.platform) -> Pat
 
 
 class WsmRegistry:
-    """Implements `metawsm_rpc.ports.Registry` below a configuration folder, which need not exist yet."""
+    """Implements `metawsm_rpc.ports.registry.Registry` below a configuration folder, which need not exist yet."""
 
     def __init__(self, configuration: Path, git: Git, now: Clock) -> None:
         self._base = configuration / "workspace-manager"

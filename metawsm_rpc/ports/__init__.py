@@ -1,59 +1,8 @@
-"""What the engine needs: `hosts` is the world (git, tmux, files), `store` is the memory."""
+"""What the engine needs, as Protocols whose arguments and results are plain data.
 
-from metawsm_rpc.ports.hosts import (
-    AgentPaths,
-    Dropped,
-    Ended,
-    Exit,
-    FileChange,
-    Folders,
-    Launch,
-    Machine,
-    MergeRequest,
-    Merging,
-    Pane,
-    Programs,
-    RefMove,
-    Registry,
-    Rehearsed,
-    Removal,
-    RepoDiff,
-    SetupCommand,
-    Source,
-    SyncResult,
-    Terminals,
-    Ticket,
-    Tickets,
-    Worktree,
-    Worktrees,
-    WorktreeSpec,
-)
-
-__all__ = [
-    "AgentPaths",
-    "Dropped",
-    "Ended",
-    "Exit",
-    "FileChange",
-    "Folders",
-    "Launch",
-    "Machine",
-    "MergeRequest",
-    "Merging",
-    "Pane",
-    "Programs",
-    "RefMove",
-    "Registry",
-    "Rehearsed",
-    "Removal",
-    "RepoDiff",
-    "SetupCommand",
-    "Source",
-    "SyncResult",
-    "Terminals",
-    "Ticket",
-    "Tickets",
-    "Worktree",
-    "WorktreeSpec",
-    "Worktrees",
-]
+Nothing here hands out a live object, so that a host can one day be another machine. All methods of
+hosts block; they raise `HostError` (or `CommandError`, which carries what git or tmux said),
+`DependencyMissingError` when a program is absent, and `InterruptedStepError` after `interrupt()`.
+`store` is the memory, the other modules are the world. A topic has a module of its own, because a
+look at a run should import only what it needs.
+"""

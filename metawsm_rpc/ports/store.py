@@ -23,7 +23,7 @@ from metawsm_rpc.domain.models import (
     Step,
     Workspace,
 )
-from metawsm_rpc.ports.hosts import RefMove
+from metawsm_rpc.ports.merging import RefMove
 
 ROOT_SCOPE = "_root"
 """The scope of the lease to supervise the root; no run can have this id."""

@@ -23,7 +23,7 @@ from metawsm_rpc.errors import (
     RunNotFoundError,
     StepNotFoundError,
 )
-from metawsm_rpc.ports.hosts import RefMove
+from metawsm_rpc.ports.merging import RefMove
 from metawsm_rpc.ports.store import CloseJournal
 from metawsm_rpc.store import rows
 

@@ -16,7 +16,7 @@ from conftest import Root, git
 from metawsm_rpc.composition import open_service
 from metawsm_rpc.domain.models import Agent, Event, Run, Step, Workspace
 from metawsm_rpc.hosts.death_watch import DeathWatch
-from metawsm_rpc.hosts.merging import GitMerging
+from metawsm_rpc.hosts.git.merging import GitMerging
 from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.service import Service
 from metawsm_rpc.store.store import SqliteStore

@@ -7,8 +7,8 @@ import pytest
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.merging import GitMerging
-from metawsm_rpc.ports import MergeRequest, RefMove
+from metawsm_rpc.hosts.git.merging import GitMerging
+from metawsm_rpc.ports.merging import MergeRequest, RefMove
 
 
 def use_private_git(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.death_watch import DeathWatch
-from metawsm_rpc.hosts.tmux import TmuxTerminals
-from metawsm_rpc.ports import Launch
+from metawsm_rpc.hosts.tmux.tmux import TmuxTerminals
+from metawsm_rpc.ports.terminals import Launch
 
 SOCKET = "t"
 

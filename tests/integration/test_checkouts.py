@@ -9,7 +9,7 @@ import pytest
 from merging_support import Repository, merging, use_private_git
 
 from metawsm_rpc.errors import HostError, InTheWayError, RefLockedError
-from metawsm_rpc.hosts import locks
+from metawsm_rpc.hosts.git import locks
 
 CHANGES = {"changed.txt": "new\n", "added.txt": "added\n", "removed.txt": None}
 
@@ -448,7 +448,7 @@ def test_a_read_tree_that_outlived_its_metawsm_is_waited_for(tmp_path):
     repository.git("config", "filter.slow.smudge", f"read line < '{gate}'; cat")
     program = (
         "from metawsm_rpc.hosts.commands import Commands\n"
-        "from metawsm_rpc.hosts.merging import GitMerging\n"
+        "from metawsm_rpc.hosts.git.merging import GitMerging\n"
         "from metawsm_rpc.ports import RefMove\n"
         f"GitMerging(Commands()).advance_checkouts(RefMove(*{tuple(move)!r}))\n"
     )

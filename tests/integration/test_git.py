@@ -8,7 +8,7 @@ from merging_support import Repository, use_private_git
 
 from metawsm_rpc.errors import CommandError, DependencyMissingError
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.git import Git, git_environment, shown
+from metawsm_rpc.hosts.git.git import Git, git_environment, shown
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from metawsm_rpc.hosts import process_sessions, processes
+from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.death_watch import DeathWatch
+from metawsm_rpc.hosts.tmux import process_sessions
 
 LAUNCH = f"launch-of-{os.getpid()}"
 

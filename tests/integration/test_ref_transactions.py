@@ -10,10 +10,10 @@ import pytest
 from merging_support import Repository, merging, use_private_git
 
 from metawsm_rpc.errors import BaseMovedError, HostError, InterruptedStepError, RefLockedError
-from metawsm_rpc.hosts import ref_transactions
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.merging import GitMerging
-from metawsm_rpc.ports import RefMove
+from metawsm_rpc.hosts.git import ref_transactions
+from metawsm_rpc.hosts.git.merging import GitMerging
+from metawsm_rpc.ports.merging import RefMove
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ def test_an_interrupt_ends_the_wait_for_a_hook_that_hangs(repository, tmp_path):
     program = (
         "import threading\n"
         "from metawsm_rpc.hosts.commands import Commands\n"
-        "from metawsm_rpc.hosts.merging import GitMerging\n"
+        "from metawsm_rpc.hosts.git.merging import GitMerging\n"
         "from metawsm_rpc.ports import RefMove\n"
         "from metawsm_rpc.errors import InterruptedStepError\n"
         "commands = Commands()\n"
@@ -268,8 +268,8 @@ needs_pidfd = pytest.mark.skipif(
 PREPARING = """
 import subprocess, sys
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.merging import GitMerging
-from metawsm_rpc.ports import RefMove
+from metawsm_rpc.hosts.git.merging import GitMerging
+from metawsm_rpc.ports.merging import RefMove
 merging = GitMerging(Commands())
 move = RefMove(*{move!r})
 merging.prepare("run", move)

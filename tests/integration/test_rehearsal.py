@@ -4,7 +4,7 @@ import pytest
 from merging_support import Repository, merging, use_private_git
 
 from metawsm_rpc.errors import CommandError
-from metawsm_rpc.ports import Rehearsed
+from metawsm_rpc.ports.merging import Rehearsed
 
 PIN = "refs/metawsm/close/run-1"
 

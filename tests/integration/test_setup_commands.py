@@ -8,7 +8,7 @@ import pytest
 from worktree_support import worktrees
 
 from metawsm_rpc.errors import CommandError, HostError, InterruptedStepError
-from metawsm_rpc.ports import SetupCommand
+from metawsm_rpc.ports.worktrees import SetupCommand
 
 PATH = {"PATH": os.environ["PATH"]}
 

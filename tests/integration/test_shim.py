@@ -11,7 +11,8 @@ import pytest
 from terminal_support import SOCKET, private_server, tmux, until, wait_for_death
 
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.hosts import launches, processes
+from metawsm_rpc.hosts import processes
+from metawsm_rpc.hosts.tmux import launches
 
 ODD_WORDS = (
     "",

@@ -213,8 +213,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
         elif what == "lose a worktree" and worktree:
             folders.worktrees.discard(worktree)
         elif what == "move a base" and self.run_now.status != "closing":
-            base = chance.choice(sorted(self.bases))
-            self.machine.bases.heads[base] = f"{self.machine.bases.head(*base)}+somebody"
+            self.machine.bases.commit_by_hand(*chance.choice(sorted(self.bases)))
         elif what == "exit" and session:
             terminals.end_by_itself(session, chance.choice([0, 1, 137]))
         elif what == "vanish" and session:
@@ -284,6 +283,9 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
             assert merged == {sources[step.repo or ""] for step in made}
         elif detail.run.status != "closing":
             assert not merged
+        if detail.run.status != "closing":
+            for target in self.bases:
+                assert self.machine.bases.checkout(*target) == self.machine.bases.head(*target)
 
     # --- the end ---
 

@@ -10,7 +10,7 @@ from run_support import Clock, begin, carry_out, plan, question
 from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import Health, Merge
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, RunNotFoundError
-from metawsm_rpc.ports.hosts import RefMove
+from metawsm_rpc.ports.merging import RefMove
 from metawsm_rpc.ports.store import CloseJournal
 from metawsm_rpc.store.store import SqliteStore
 

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from metawsm_rpc.errors import AmbiguousError, HostError, InvalidParamsError, TicketNotFoundError
-from metawsm_rpc.hosts import frontmatter
-from metawsm_rpc.hosts.docmgr_config import TicketRoot, ticket_root
-from metawsm_rpc.hosts.tickets import FileTickets
+from metawsm_rpc.hosts.tickets import frontmatter
+from metawsm_rpc.hosts.tickets.docmgr_config import TicketRoot, ticket_root
+from metawsm_rpc.hosts.tickets.tickets import FileTickets
 
 NOW = 1767323045.6789  # 2026-01-02T03:04:05.6789Z
 DAY = "2026/01/02"

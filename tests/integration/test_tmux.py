@@ -14,7 +14,7 @@ from terminal_support import SOCKET, Agents, private_server, tmux, until, wait_f
 from metawsm_rpc.errors import DependencyMissingError, HostError
 from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.tmux import TmuxTerminals
+from metawsm_rpc.hosts.tmux.tmux import TmuxTerminals
 
 SLEEP = ("sleep", "1000")
 ODD_NAMES = ["T-1", "a b", "#(touch x)", "%Y $(touch x) `touch x`", "ä–漢", "tail;", "'\"\\", "a|b\tc", "-n"]

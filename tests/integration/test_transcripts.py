@@ -10,7 +10,7 @@ import pytest
 from terminal_support import private_server, until
 
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.hosts import transcripts
+from metawsm_rpc.hosts.tmux import transcripts
 
 LINE = 16
 CAP = 256 << 10

@@ -298,7 +298,7 @@ def adding(root, wanted):
     script = (
         "import sys\n"
         "from metawsm_rpc.hosts.commands import Commands\n"
-        "from metawsm_rpc.hosts.worktrees import GitWorktrees\n"
+        "from metawsm_rpc.hosts.git.worktrees import GitWorktrees\n"
         "from metawsm_rpc.ports import WorktreeSpec\n"
         "made = GitWorktrees(Commands(60), sys.argv[1]).add(WorktreeSpec(*sys.argv[2:]))\n"
         "print(made.created, made.branch_created)\n"

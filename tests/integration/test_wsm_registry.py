@@ -11,7 +11,7 @@ import pytest
 from metawsm_rpc.domain.models import Repo, Workspace
 from metawsm_rpc.errors import HostError, InvalidParamsError
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.git import Git
+from metawsm_rpc.hosts.git.git import Git
 from metawsm_rpc.hosts.wsm_registry import WsmRegistry, config_home
 
 NOW = 1767323045.6789  # 2026-01-02T03:04:05.6789Z

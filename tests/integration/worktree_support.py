@@ -6,8 +6,8 @@ from merging_support import Repository
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.worktrees import GitWorktrees
-from metawsm_rpc.ports import WorktreeSpec
+from metawsm_rpc.hosts.git.worktrees import GitWorktrees
+from metawsm_rpc.ports.worktrees import WorktreeSpec
 
 BRANCH = "task/t-1"
 SNAPSHOTS = "refs/metawsm/snapshots/run1"

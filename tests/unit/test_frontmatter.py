@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metawsm_rpc.hosts import ticket_layout
-from metawsm_rpc.hosts.frontmatter import (
+from metawsm_rpc.hosts.tickets import ticket_layout
+from metawsm_rpc.hosts.tickets.frontmatter import (
     SIZE_LIMIT,
     FrontmatterError,
     parse,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.errors import InTheWayError
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.hosts.locks import wait_until_free
-from metawsm_rpc.hosts.tree_changes import (
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.hosts.git.locks import wait_until_free
+from metawsm_rpc.hosts.git.tree_changes import (
     Change,
     Entry,
     Standing,
@@ -27,7 +27,7 @@ from metawsm_rpc.hosts.tree_changes import (
     standings,
     unmerged_files,
 )
-from metawsm_rpc.ports import RefMove
+from metawsm_rpc.ports.merging import RefMove
 
 _NOTE = "metawsm-move"
 

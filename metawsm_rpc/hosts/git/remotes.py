@@ -1,8 +1,8 @@
 """Remotes: bringing a branch up to date from one, and pushing a branch to one."""
 
 from metawsm_rpc.errors import CommandError, HostError
-from metawsm_rpc.hosts.git import Git, branch_ref
-from metawsm_rpc.hosts.registrations import registrations
+from metawsm_rpc.hosts.git.git import Git, branch_ref
+from metawsm_rpc.hosts.git.registrations import registrations
 
 _CONFIGURED = "%(upstream:remotename)%00%(upstream:remoteref)%00%(push:remotename)%00%(push:remoteref)"
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from metawsm_rpc.errors import CommandError, HostError, MetawsmError
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.hosts.layout import Layout, half_made, registered, source_layout, unnamed
-from metawsm_rpc.hosts.locks import remove_stale
-from metawsm_rpc.hosts.registrations import forget, own_git_dir, registrations
-from metawsm_rpc.hosts.submodules import initialise
-from metawsm_rpc.hosts.turns import Turn, turn
-from metawsm_rpc.ports import Worktree, WorktreeSpec
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.hosts.git.layout import Layout, half_made, registered, source_layout, unnamed
+from metawsm_rpc.hosts.git.locks import remove_stale
+from metawsm_rpc.hosts.git.registrations import forget, own_git_dir, registrations
+from metawsm_rpc.hosts.git.submodules import initialise
+from metawsm_rpc.hosts.git.turns import Turn, turn
+from metawsm_rpc.ports.worktrees import Worktree, WorktreeSpec
 
 _KEPT = "refs/metawsm/kept"
 

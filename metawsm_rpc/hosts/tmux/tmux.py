@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError
-from metawsm_rpc.hosts import launches, process_sessions, processes, transcripts
+from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.ports import Ended, Exit, Launch, Pane
+from metawsm_rpc.hosts.tmux import launches, process_sessions, transcripts
+from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane
 
 CONFIGURATION = str(Path(__file__).with_name("tmux.conf"))
 
@@ -66,7 +67,7 @@ class _Row(NamedTuple):
 
 
 class TmuxTerminals:
-    """Implements `metawsm_rpc.ports.Terminals` for the agents of one root.
+    """Implements `metawsm_rpc.ports.terminals.Terminals` for the agents of one root.
 
     A session carries `@metawsm_root`, `_run`, `_ticket`, `_agent` and `_launch`, and the agent's
     pane `@metawsm_pane`, which a pane that a person splits off does not inherit.

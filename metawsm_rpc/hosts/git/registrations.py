@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.hosts.git import Git
-from metawsm_rpc.hosts.layout import Layout, half_made, locate, lock_reason, registered
-from metawsm_rpc.hosts.snapshots import keep_commit
+from metawsm_rpc.hosts.git.git import Git
+from metawsm_rpc.hosts.git.layout import Layout, half_made, locate, lock_reason, registered
+from metawsm_rpc.hosts.git.snapshots import keep_commit
 
 
 def registrations(git: Git, repo: str) -> list[dict[str, str]]:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metawsm_rpc.errors import CommandError, HostError
-from metawsm_rpc.hosts.git import Git
-from metawsm_rpc.hosts.layout import Layout, locate
-from metawsm_rpc.ports import Source
+from metawsm_rpc.hosts.git.git import Git
+from metawsm_rpc.hosts.git.layout import Layout, locate
+from metawsm_rpc.ports.worktrees import Source
 
 _REFS = "%(refname)%00%(symref)%00%(HEAD)"
 

@@ -10,11 +10,11 @@ from typing import Literal
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.errors import CommandError, HostError
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.hosts.layout import locate, operation
-from metawsm_rpc.hosts.status import status
-from metawsm_rpc.hosts.submodules import update
-from metawsm_rpc.ports import SyncResult
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.hosts.git.layout import locate, operation
+from metawsm_rpc.hosts.git.status import status
+from metawsm_rpc.hosts.git.submodules import update
+from metawsm_rpc.ports.worktrees import SyncResult
 
 _QUIETLY = {"GIT_EDITOR": "true", "GIT_SEQUENCE_EDITOR": "true"}
 """Nobody sits at an editor: messages stay as git proposes them."""

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from metawsm_rpc.hosts.git import Git
+from metawsm_rpc.hosts.git.git import Git
 
 _GITLINK = "160000"
 

@@ -14,10 +14,10 @@ import time
 from typing import Final
 
 from metawsm_rpc.errors import BaseMovedError, CommandError, HostError, RefLockedError, RefusedMoveError
-from metawsm_rpc.hosts.checkouts import checkouts_of
 from metawsm_rpc.hosts.commands import last_words
-from metawsm_rpc.hosts.git import Git, branch_ref, git_environment
-from metawsm_rpc.ports import RefMove
+from metawsm_rpc.hosts.git.checkouts import checkouts_of
+from metawsm_rpc.hosts.git.git import Git, branch_ref, git_environment
+from metawsm_rpc.ports.merging import RefMove
 
 _ANSWER_SECONDS: Final = 60.0
 """Git answers at once; a person's reference-transaction hook may think about it."""

@@ -18,12 +18,12 @@ from typing import NamedTuple
 from metawsm_rpc.domain.clock import Clock
 from metawsm_rpc.domain.names import check_ticket
 from metawsm_rpc.errors import AmbiguousError, HostError, InvalidParamsError, TicketNotFoundError
-from metawsm_rpc.hosts import frontmatter, ticket_layout
-from metawsm_rpc.hosts.docmgr_config import TicketRoot
 from metawsm_rpc.hosts.files import exclusive, replace_file
-from metawsm_rpc.hosts.frontmatter import FrontmatterError
 from metawsm_rpc.hosts.local_time import local_date, local_timestamp
-from metawsm_rpc.ports import Ticket
+from metawsm_rpc.hosts.tickets import frontmatter, ticket_layout
+from metawsm_rpc.hosts.tickets.docmgr_config import TicketRoot
+from metawsm_rpc.hosts.tickets.frontmatter import FrontmatterError
+from metawsm_rpc.ports.tickets import Ticket
 
 _INDEX = "index.md"
 _TEXT_LIMIT = 256 * 1024
@@ -57,7 +57,7 @@ class _Broken(NamedTuple):
 
 
 class FileTickets:
-    """Implements `metawsm_rpc.ports.Tickets` on the files below a folder, which need not exist yet."""
+    """Implements `metawsm_rpc.ports.tickets.Tickets` on the files below a folder, which need not exist yet."""
 
     def __init__(self, root: TicketRoot, now: Clock) -> None:
         self._root = root

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.hosts.git import shown
-from metawsm_rpc.hosts.layout import locate
+from metawsm_rpc.hosts.git.git import shown
+from metawsm_rpc.hosts.git.layout import locate
 
 _NEVER = frozenset({".git", ".metawsm"})
 

@@ -7,9 +7,9 @@ a worktree's submodules have commits of their own, which go when the worktree do
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from metawsm_rpc.hosts.git import Git, shown
-from metawsm_rpc.hosts.layout import locate
-from metawsm_rpc.hosts.status import status
+from metawsm_rpc.hosts.git.git import Git, shown
+from metawsm_rpc.hosts.git.layout import locate
+from metawsm_rpc.hosts.git.status import status
 
 _GITLINK = "160000"
 

@@ -8,17 +8,17 @@ from typing import Literal
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.errors import HostError
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.copying import copy_files
-from metawsm_rpc.hosts.creation import add
-from metawsm_rpc.hosts.diffs import diff
-from metawsm_rpc.hosts.git import Git, branch_ref
-from metawsm_rpc.hosts.layout import Layout, locate, source_layout
-from metawsm_rpc.hosts.remotes import fetch, push
-from metawsm_rpc.hosts.removal import delete_branch, remove, roll_back
-from metawsm_rpc.hosts.sources import discover, problem
-from metawsm_rpc.hosts.status import observe
-from metawsm_rpc.hosts.sync import sync
-from metawsm_rpc.ports import Removal, RepoDiff, SetupCommand, Source, SyncResult, Worktree, WorktreeSpec
+from metawsm_rpc.hosts.git.copying import copy_files
+from metawsm_rpc.hosts.git.creation import add
+from metawsm_rpc.hosts.git.diffs import diff
+from metawsm_rpc.hosts.git.git import Git, branch_ref
+from metawsm_rpc.hosts.git.layout import Layout, locate, source_layout
+from metawsm_rpc.hosts.git.remotes import fetch, push
+from metawsm_rpc.hosts.git.removal import delete_branch, remove, roll_back
+from metawsm_rpc.hosts.git.sources import discover, problem
+from metawsm_rpc.hosts.git.status import observe
+from metawsm_rpc.hosts.git.sync import sync
+from metawsm_rpc.ports.worktrees import Removal, RepoDiff, SetupCommand, Source, SyncResult, Worktree, WorktreeSpec
 
 _TAIL_BYTES = 8192
 """How much of a setup command's output is kept: the end, where the reason stands."""
@@ -34,7 +34,7 @@ def _host_errors() -> Iterator[None]:
 
 
 class GitWorktrees:
-    """Implements `metawsm_rpc.ports.Worktrees` with git.
+    """Implements `metawsm_rpc.ports.worktrees.Worktrees` with git.
 
     Args:
         commands: runs git and setup commands; `interrupt` is its.

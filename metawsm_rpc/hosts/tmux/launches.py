@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.ports import Exit
+from metawsm_rpc.ports.terminals import Exit
 
 SHIM = str(Path(__file__).with_name("shim.sh"))
 

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Blocked, BlockedReason, Repo
-from metawsm_rpc.hosts.checkouts import exemption
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.ports import MergeRequest
+from metawsm_rpc.hosts.git.checkouts import exemption
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.ports.merging import MergeRequest
 
 _GITLINK = "160000"
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.errors import CommandError, HostError, InterruptedStepError
-from metawsm_rpc.hosts.copying import is_same
-from metawsm_rpc.hosts.creation import branch_of, discard
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.hosts.layout import Layout, half_made, locate, lock_reason
-from metawsm_rpc.hosts.registrations import forget, own_git_dir, registrations
-from metawsm_rpc.hosts.snapshots import keep_commit, snapshot
-from metawsm_rpc.hosts.status import Status, status
-from metawsm_rpc.hosts.submodules import reason_to_keep
-from metawsm_rpc.hosts.turns import turn
-from metawsm_rpc.ports import Removal, WorktreeSpec
+from metawsm_rpc.hosts.git.copying import is_same
+from metawsm_rpc.hosts.git.creation import branch_of, discard
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.hosts.git.layout import Layout, half_made, locate, lock_reason
+from metawsm_rpc.hosts.git.registrations import forget, own_git_dir, registrations
+from metawsm_rpc.hosts.git.snapshots import keep_commit, snapshot
+from metawsm_rpc.hosts.git.status import Status, status
+from metawsm_rpc.hosts.git.submodules import reason_to_keep
+from metawsm_rpc.hosts.git.turns import turn
+from metawsm_rpc.ports.worktrees import Removal, WorktreeSpec
 
 Snapshots = tuple[tuple[str, str], ...]
 

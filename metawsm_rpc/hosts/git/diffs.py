@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.hosts.snapshots import private_index
-from metawsm_rpc.ports import FileChange, RepoDiff
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.hosts.git.snapshots import private_index
+from metawsm_rpc.ports.worktrees import FileChange, RepoDiff
 
 _SAME_EVERYWHERE = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames"),

@@ -14,10 +14,10 @@ from typing import Literal
 
 from metawsm_rpc.domain.models import Blocked, MergeKind
 from metawsm_rpc.errors import CommandError
-from metawsm_rpc.hosts.checkouts import checkouts_of
 from metawsm_rpc.hosts.commands import last_words
-from metawsm_rpc.hosts.git import Git, branch_ref, shown
-from metawsm_rpc.ports import MergeRequest, Rehearsed
+from metawsm_rpc.hosts.git.checkouts import checkouts_of
+from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.ports.merging import MergeRequest, Rehearsed
 
 _ATTRIBUTES = ":(glob)**/.gitattributes"
 

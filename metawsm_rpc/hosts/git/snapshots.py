@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metawsm_rpc.errors import CommandError
-from metawsm_rpc.hosts.git import Git
-from metawsm_rpc.hosts.layout import locate
+from metawsm_rpc.hosts.git.git import Git
+from metawsm_rpc.hosts.git.layout import locate
 
 _NOBODY = {
     f"GIT_{role}_{part}": value

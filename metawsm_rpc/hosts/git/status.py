@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.errors import CommandError
-from metawsm_rpc.hosts.git import Git, branch_ref
-from metawsm_rpc.hosts.layout import locate
+from metawsm_rpc.hosts.git.git import Git, branch_ref
+from metawsm_rpc.hosts.git.layout import locate
 
 _FIELDS_BEFORE_PATH = {"1": 8, "2": 9, "u": 10}
 

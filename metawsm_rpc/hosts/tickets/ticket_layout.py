@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from metawsm_rpc.hosts.frontmatter import scalar
+from metawsm_rpc.hosts.tickets.frontmatter import scalar
 
 FOLDERS = ("design", "reference", "playbooks", "scripts", "sources", ".meta", "various", "archive")
 _NAME_LIMIT = 255

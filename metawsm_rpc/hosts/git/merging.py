@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Literal
 
 from metawsm_rpc.domain.models import Blocked
-from metawsm_rpc.hosts.checkouts import advance_checkouts, checkouts_of, files_in_the_way, restore_checkouts
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.gates import gates
-from metawsm_rpc.hosts.git import Git, branch_ref
-from metawsm_rpc.hosts.locks import remove_stale
-from metawsm_rpc.hosts.ref_transactions import RefTransactions
-from metawsm_rpc.hosts.rehearsal import rehearse, unpin
-from metawsm_rpc.ports import MergeRequest, RefMove, Rehearsed
+from metawsm_rpc.hosts.git.checkouts import advance_checkouts, checkouts_of, files_in_the_way, restore_checkouts
+from metawsm_rpc.hosts.git.gates import gates
+from metawsm_rpc.hosts.git.git import Git, branch_ref
+from metawsm_rpc.hosts.git.locks import remove_stale
+from metawsm_rpc.hosts.git.ref_transactions import RefTransactions
+from metawsm_rpc.hosts.git.rehearsal import rehearse, unpin
+from metawsm_rpc.ports.merging import MergeRequest, RefMove, Rehearsed
 
 
 class GitMerging:
-    """Implements `metawsm_rpc.ports.Merging` with the git of this machine.
+    """Implements `metawsm_rpc.ports.merging.Merging` with the git of this machine.
 
     What is prepared is held by child processes of this one, and let go of when it dies.
     """

@@ -1,0 +1,1 @@
+"""git on this machine: repositories, worktrees, and merging in two phases."""

@@ -1,0 +1,1 @@
+"""Tickets as files, in docmgr's layout."""

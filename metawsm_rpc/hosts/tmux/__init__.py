@@ -1,0 +1,1 @@
+"""Agents in tmux sessions: the server, the shim in the pane, transcripts."""

@@ -1,0 +1,47 @@
+"""What the engine needs of the files that metawsm keeps for agents."""
+
+from typing import NamedTuple, Protocol
+
+
+class Dropped(NamedTuple):
+    """A signal that an agent left in its drop box because it could not write the database."""
+
+    id: str
+    text: str
+
+
+class AgentPaths(NamedTuple):
+    """The files that metawsm keeps for one agent, outside the worktrees; all absolute."""
+
+    brief: str
+    transcript: str
+    drop_box: str
+    launches: str
+
+
+class Folders(Protocol):
+    """The files that metawsm keeps below `.metawsm` besides the database."""
+
+    def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
+        """Return where an agent's files are; nothing is made."""
+
+    def launch_directory(self, paths: AgentPaths, launch: str) -> str:
+        """Return the private folder of a launch; nothing is made."""
+
+    def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
+        """Make the folders of a launch and write the brief, whole or not at all."""
+
+    def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
+        """Return the signals in the agent's drop box, oldest first."""
+
+    def discard(self, paths: AgentPaths, dropped_id: str) -> None:
+        """Remove a signal from the drop box; harmless when it is gone."""
+
+    def workspace_path(self, directory: str, name: str, now: float) -> str:
+        """Return where a workspace made now belongs: `<directory>/<local date>/<name>`, as wsm lays it out."""
+
+    def occupied(self, path: str) -> bool:
+        """Return whether something stands at this path; an empty folder does not count."""
+
+    def remove_empty(self, path: str) -> None:
+        """Remove a workspace's folder if nothing is left in it."""

@@ -1,0 +1,43 @@
+"""One machine, as the engine is given it: all adapters, set up for a policy."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from metawsm_rpc.ports.folders import Folders
+from metawsm_rpc.ports.merging import Merging
+from metawsm_rpc.ports.programs import Programs
+from metawsm_rpc.ports.registry import Registry
+from metawsm_rpc.ports.terminals import Terminals
+from metawsm_rpc.ports.tickets import Tickets
+from metawsm_rpc.ports.worktrees import Worktrees
+
+
+class Machine(Protocol):
+    """One machine: hands out its adapters, set up for a policy.
+
+    `worktrees` and `merging` are fresh at each call, so that `interrupt()` ends only the work of
+    whoever asked for them.
+    """
+
+    root: str
+
+    def worktrees(self, policy: Mapping[str, Any]) -> Worktrees:
+        """Return git for the repositories of this policy."""
+
+    def merging(self) -> Merging:
+        """Return merging in two phases."""
+
+    def registry(self) -> Registry:
+        """Return wsm's files."""
+
+    def tickets(self, policy: Mapping[str, Any]) -> Tickets:
+        """Return the tickets of this policy's directory."""
+
+    def terminals(self, policy: Mapping[str, Any]) -> Terminals:
+        """Return the tmux server of this policy's socket."""
+
+    def programs(self, policy: Mapping[str, Any]) -> Programs:
+        """Return what is installed, in the environment that this policy asks for."""
+
+    def folders(self) -> Folders:
+        """Return the files below `.metawsm`."""

@@ -1,0 +1,17 @@
+"""What the engine asks about installed programs and their environment."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Programs(Protocol):
+    """What is installed, and with which environment agents start."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment for agents: this process's, without TMUX*, GIT_* and shell state."""
+
+    def find(self, program: str, environment: Mapping[str, str]) -> str | None:
+        """Return the path of a program on that environment's PATH, or None."""
+
+    def command_path(self) -> str:
+        """Return the path of the metawsm command, without white space, for METAWSM_BIN."""

@@ -1,0 +1,98 @@
+"""What the engine needs of the terminals in which agents live."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+
+class Launch(NamedTuple):
+    """One start of one agent.
+
+    `directory` is a private folder for this launch (environment file, exit record, drop box),
+    `environment` the complete environment of the program, `transcript` where its output goes.
+    """
+
+    run_id: str
+    ticket: str
+    agent: str
+    launch: str
+    session: str
+    argv: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    directory: str
+    transcript: str
+    transcript_max_bytes: int
+
+
+class Pane(NamedTuple):
+    """What tmux says of one agent's pane; `activity` is in seconds since the epoch."""
+
+    session: str
+    pid: int
+    run_id: str
+    ticket: str
+    agent: str
+    launch: str
+    activity: float
+    title: str
+    command: str
+    piped: bool
+
+
+class Exit(NamedTuple):
+    """The shim's record of an end: `code` as the shell gives it (128 + n for signal n)."""
+
+    code: int
+    at: float
+
+
+class Ended(NamedTuple):
+    """How a session ended: pids that had to be killed, and `(pid, command)` that are still there."""
+
+    killed: tuple[int, ...]
+    survivors: tuple[tuple[int, str], ...]
+
+
+class Terminals(Protocol):
+    """Agents in tmux sessions on a private server."""
+
+    def version(self) -> str:
+        """Return tmux's version. Raises `DependencyMissingError` when it is absent or too old."""
+
+    def start(self, launch: Launch) -> int:
+        """Start the agent's session and return the pid in its pane.
+
+        A session of this name with the same launch is answered as it is. Raises `HostError` when
+        the name is taken by something else.
+        """
+
+    def panes(self) -> tuple[Pane, ...]:
+        """Return the panes of this root's agents with one tmux call; empty when no server runs.
+
+        Raises `HostError` when there is a server that does not answer.
+        """
+
+    def exit_record(self, directory: str) -> Exit | None:
+        """Return how the launch in this folder ended, or None while there is no record."""
+
+    def end(self, session: str, launch: str, pid: int | None, grace_seconds: float) -> Ended:
+        """End a session and everything in its process session; harmless when it is gone."""
+
+    def alive(self, pid: int, launch: str) -> bool:
+        """Return whether the process that was started for this launch is still there."""
+
+    def capture(self, session: str, launch: str) -> str:
+        """Return the pane's visible text, without escapes."""
+
+    def attach_command(self, session: str) -> tuple[str, ...]:
+        """Return the argv that shows a session in a person's terminal."""
+
+    def repair_transcript(self, session: str, transcript: str, max_bytes: int) -> None:
+        """Pipe the pane to its transcript again, after its pipe died."""
+
+    def read_transcript(self, transcript: str, offset: int, limit: int) -> tuple[bytes, int, int]:
+        """Return `(bytes, offset, size)`: logical offsets, which rotation does not change.
+
+        A negative `offset` counts from the end; an offset that rotation has dropped is moved to
+        the oldest byte that is kept.
+        """

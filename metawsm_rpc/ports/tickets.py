@@ -1,0 +1,42 @@
+"""What the engine needs of tickets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Ticket(NamedTuple):
+    """A unit of work: `path` is its index.md, `directory` its folder, both absolute.
+
+    `line` is where its `Ticket:` stands in index.md, from 1.
+    """
+
+    ticket: str
+    title: str
+    status: str
+    path: str
+    directory: str
+    line: int
+
+
+class Tickets(Protocol):
+    """Tickets in docmgr's layout; `directory` is the absolute path of their root."""
+
+    directory: str
+
+    def all(self) -> tuple[Ticket, ...]:
+        """Return every ticket whose frontmatter decodes, sorted by path."""
+
+    def find(self, ticket: str) -> Ticket:
+        """Return one ticket. Raises `TicketNotFoundError`, or `AmbiguousError` for two folders.
+
+        A ticket whose frontmatter is broken is not found, and the hint names the file and line.
+        """
+
+    def text(self, ticket: Ticket) -> str:
+        """Return what the ticket's index.md says below its frontmatter."""
+
+    def create(self, ticket: str, *, title: str | None, topics: Sequence[str]) -> Ticket:
+        """Make a ticket's folder. Raises `InvalidParamsError` when it exists or the name is unusable."""
+
+    def close(self, ticket: str, *, changelog: str) -> Ticket:
+        """Set the status to complete with a dated changelog entry; harmless when it is closed."""
