@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from fake_machine import FakeMachine, Faults, Killed, MortalStore
-from hypothesis import HealthCheck, note, settings
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from run_support import Clock, plan
@@ -133,7 +133,8 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
     def go_on(self, chance: Random) -> None:
         """Let one thing happen. Chance alone chooses: it comes further into a run than a search would."""
         act = chance.choices([self.drive, self.sweep, self.ask, self.speak, self.happen], [3, 3, 5, 5, 2])[0]
-        note(f"{act.__name__}: {act(chance)}")
+        note(f"--- {act.__name__}")
+        note(f"    {act(chance)}")
 
     def drive(self, chance: Random) -> object:
         """Let a process drive the run for a while."""
@@ -337,9 +338,11 @@ def _one_of(chance: Random, items: Iterable[Any]) -> Any:
 
 
 RunOnAFragileMachine.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=50,
     stateful_step_count=40,
     deadline=None,
+    # What was noted tells the story; to make it shorter could take minutes.
+    phases=[Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestRunOnAFragileMachine = RunOnAFragileMachine.TestCase
