@@ -129,6 +129,19 @@ SqliteStore(Path(sys.argv[1]), time.time).close()
     assert [(starter.communicate(timeout=60)[1], starter.returncode) for starter in starters] == [(b"", 0)] * 4
 
 
+def test_a_second_opening_in_one_process_leaves_the_locks_of_the_first(state: Path, store: SqliteStore) -> None:
+    opened(state).close()
+    # Another process that believes to be the last one removes the log at its end.
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM runs').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(state / "metawsm.db")], check=True, timeout=60)
+    assert (state / "metawsm.db-wal").exists()
+    begin(store, plan())
+    with closing(opened(state)) as other:
+        assert other.run("r1").status == "running"
+
+
 # --- migrations ---
 
 
