@@ -48,7 +48,7 @@ class Commands:
 
     def __init__(self, timeout: float | None = None) -> None:
         self.timeout = timeout
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt in the middle of a start
         self._running: set[_Child] = set()
         self._interrupted = False
 
@@ -97,6 +97,7 @@ class Commands:
                 merged = tail_bytes is not None
                 child = _Child(_start(argv, cwd, environment, inherit, label, given=bool(given), merged=merged))
                 self._running.add(child)
+                self.check_interrupted(label)
             output, errors, in_time = child.converse(given, timeout, tail_bytes)
             ended_by_itself = in_time and not self._interrupted and child.exit_code >= 0
         finally:

@@ -449,7 +449,7 @@ def test_a_read_tree_that_outlived_its_metawsm_is_waited_for(tmp_path):
     program = (
         "from metawsm_rpc.hosts.commands import Commands\n"
         "from metawsm_rpc.hosts.git.merging import GitMerging\n"
-        "from metawsm_rpc.ports import RefMove\n"
+        "from metawsm_rpc.ports.merging import RefMove\n"
         f"GitMerging(Commands()).advance_checkouts(RefMove(*{tuple(move)!r}))\n"
     )
     child = subprocess.Popen((sys.executable, "-c", program))

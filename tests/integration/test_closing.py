@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import pytest
 from conftest import Root, command, git, make_repository
 from engine_support import RUN, WAITS, Runs, branches, crash, hook, process, runs_on, sessions, until, worktrees
 
+from metawsm_rpc import service
 from metawsm_rpc.domain.models import Blocked
 from metawsm_rpc.engine import holding
+from metawsm_rpc.engine.closing import Closer
+from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, CloseBlockedError, HostError, IllegalTransitionError, RefLockedError
 from metawsm_rpc.hosts.git.merging import GitMerging
 from metawsm_rpc.hosts.git.worktrees import GitWorktrees
+from metawsm_rpc.ports.store import CloseJournal, Lease
 from metawsm_rpc.store import leases
 
 BOTH = ["app", "lib"]
@@ -508,6 +513,25 @@ class TestFailures:
         assert_merged(runs.root, "T-1")
         assert_closed(runs, "T-1")
 
+    def test_right_after_the_decision_was_recorded_do_not_undo_it(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        completed(runs, "T-1")
+        journal = Closer._journal
+
+        def interrupted(self: Closer, lease: Lease, step: CloseJournal) -> None:
+            journal(self, lease, step)
+            if step.phase == "decided":
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+            broken.setattr(Closer, "_journal", interrupted)
+            runs.verbs.close(RUN)
+        assert runs.run().status == "closing"
+        runs.verbs.close(RUN)
+        assert_merged(runs.root, "T-1")
+        assert_closed(runs, "T-1")
+
     def test_of_an_undo_keep_the_journal_for_the_next(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
         completed(runs, "T-1")
         before = picture(runs.root)
@@ -572,6 +596,24 @@ class TestTwoAtOnce:
             assert other.verbs.close(RUN).run.status == "closed"
         assert_merged(runs.root, "T-1")
         assert_closed(runs, "T-1")
+
+    def test_one_that_comes_a_moment_too_late_finds_it_closed(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        completed(runs, "T-1")
+
+        @contextmanager
+        def somebody_is_quicker(world: World, scope: str) -> Iterator[Lease]:
+            with runs_on(runs.root) as other:
+                monkeypatch.setattr(service, "held", holding.held)
+                other.verbs.close(RUN)
+            with holding.held(world, scope) as lease:
+                yield lease
+
+        monkeypatch.setattr(service, "held", somebody_is_quicker)
+        answer = runs.verbs.close(RUN)
+        assert (answer.run.status, answer.merges) == ("closed", ())
+        assert_merged(runs.root, "T-1")
 
     def test_in_processes_merge_once(self, runs: Runs) -> None:
         completed(runs, "T-1", "T-2")

@@ -319,11 +319,11 @@ class TestDrives:
                 runs.verbs.finish(RUN)
             return observe(self, repo)
 
-        hook(runs.root.path / "app", "exit 0")
         with monkeypatch.context() as first:
             first.setattr(StepActions, "_prepare_workspace", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 runs.start("T-1", repos=["app"])
+        (runs.folder("app") / "new.txt").write_text("something to note")
         monkeypatch.setattr(GitWorktrees, "observe", slow)
         runs.verbs.status(RUN)
         assert looked[0].copied == ()

@@ -182,7 +182,7 @@ def test_an_interrupt_ends_the_wait_for_a_hook_that_hangs(repository, tmp_path):
         "import threading\n"
         "from metawsm_rpc.hosts.commands import Commands\n"
         "from metawsm_rpc.hosts.git.merging import GitMerging\n"
-        "from metawsm_rpc.ports import RefMove\n"
+        "from metawsm_rpc.ports.merging import RefMove\n"
         "from metawsm_rpc.errors import InterruptedStepError\n"
         "commands = Commands()\n"
         f"threading.Thread(target=lambda: (open({str(gate)!r}, 'w'), commands.interrupt(), input())).start()\n"

@@ -27,6 +27,8 @@ from engine_support import (
     worktrees,
 )
 
+from metawsm_rpc.engine.holding import held
+from metawsm_rpc.engine.stopping import stop_agents
 from metawsm_rpc.errors import IllegalTransitionError
 
 HANGS = 'echo $$ > "{pid}"; while :; do sleep 1000; done'
@@ -169,19 +171,13 @@ class TestAgents:
         finally:
             os.kill(daemon, signal.SIGKILL)
 
-    def test_one_that_ends_meanwhile_keeps_its_own_end(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_ends_meanwhile_keeps_its_own_end(self, runs: Runs) -> None:
         runs.start("T-1", repos=["app"])
-        before = runs.store.await_release
-
-        def ends_now(scope: str, timeout: float) -> bool:
-            runs.let_go()
-            until(lambda: sessions() == [])
-            runs.verbs.sweep(RUN)
-            return before(scope, timeout)
-
-        # The store is opened on demand, so its real self is what has to be changed.
-        monkeypatch.setattr(type(runs.store._opened), "await_release", lambda _, *args: ends_now(*args))
-        assert runs.verbs.stop(RUN).run.status == "stopped"
+        as_it_was = runs.agent()
+        runs.let_go()
+        assert runs.settled().status == "completed"
+        with held(runs.verbs.world, RUN) as lease:
+            stop_agents(runs.verbs.world, [as_it_was], lease)
         assert runs.agent().status == "completed"
 
 

@@ -368,6 +368,7 @@ class TestTranscripts:
         size = transcript.stat().st_size
         until(lambda: transcript.stat().st_size > size)
         self.kill_writer()
+        until(lambda: not runs.verbs._machine.terminals(runs.store.policy(RUN)).panes()[0].piped)
         runs.verbs.sweep(RUN)
         assert len(runs.events("transcript_gap")) == 1  # not at every look
 

@@ -299,7 +299,7 @@ def adding(root, wanted):
         "import sys\n"
         "from metawsm_rpc.hosts.commands import Commands\n"
         "from metawsm_rpc.hosts.git.worktrees import GitWorktrees\n"
-        "from metawsm_rpc.ports import WorktreeSpec\n"
+        "from metawsm_rpc.ports.worktrees import WorktreeSpec\n"
         "made = GitWorktrees(Commands(60), sys.argv[1]).add(WorktreeSpec(*sys.argv[2:]))\n"
         "print(made.created, made.branch_created)\n"
     )

@@ -67,10 +67,15 @@ def half_made(git_dir: Path) -> bool:
 
 def registered(common_dir: Path, path: Path) -> Iterator[Path]:
     """Yield the git directories of the linked worktrees that belong to the folder `path`, there or not."""
-    wanted = _real(path)
-    parent = common_dir / "worktrees"
-    if parent.is_dir():
-        yield from (git_dir for git_dir in parent.iterdir() if _way_back(git_dir) == wanted)
+    for git_dir in common_dir.glob("worktrees/*"):
+        if leads_back(git_dir, path):
+            yield git_dir
+
+
+def leads_back(git_dir: Path, path: Path) -> bool:
+    """Return whether a linked worktree's git directory says that it belongs to the folder `path`."""
+    dot_git = _line(git_dir / "gitdir")
+    return bool(dot_git) and _real((git_dir / str(dot_git)).parent) == _real(path)
 
 
 def unnamed(common_dir: Path, path: Path) -> Iterator[Path]:
@@ -93,12 +98,6 @@ def operation(git_dir: Path) -> str | None:
         if (git_dir / file).exists():
             return name
     return None
-
-
-def _way_back(git_dir: Path) -> Path | None:
-    """Return the folder of the linked worktree that has this git directory."""
-    dot_git = _line(git_dir / "gitdir")
-    return None if dot_git is None else _real((git_dir / dot_git).parent)
 
 
 def _real(path: Path) -> Path:

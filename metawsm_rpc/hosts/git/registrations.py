@@ -4,7 +4,7 @@ from pathlib import Path
 
 from metawsm_rpc.errors import HostError
 from metawsm_rpc.hosts.git.git import Git
-from metawsm_rpc.hosts.git.layout import Layout, half_made, locate, lock_reason, registered
+from metawsm_rpc.hosts.git.layout import Layout, half_made, leads_back, locate, lock_reason, registered
 from metawsm_rpc.hosts.git.snapshots import keep_commit
 
 
@@ -25,7 +25,7 @@ def own_git_dir(source: Layout, path: Path) -> Path | None:
     layout = locate(path)
     if layout is None or not layout.linked or layout.common_dir != source.common_dir:
         return None
-    return layout.git_dir if layout.git_dir in registered(source.common_dir, path) else None
+    return layout.git_dir if leads_back(layout.git_dir, path) else None
 
 
 def forget(

@@ -1,6 +1,6 @@
 """Snapshots: what a worktree holds, as a commit under a ref, so that removing the worktree loses nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,8 +33,10 @@ def private_index(checkout: str) -> Iterator[dict[str, str]]:
         yield {"GIT_INDEX_FILE": str(copy)}
 
 
-def snapshot(git: Git, checkout: str, message: str) -> str:
+def snapshot(git: Git, checkout: str, message: str, leave_out: Iterable[str] = ()) -> str:
     """Make a commit, on top of HEAD, of everything in a checkout that git does not ignore.
+
+    Untracked files in `leave_out` do not come in.
 
     What is staged and differs from the files becomes a second parent, as in `git stash`. Returns
     the commit; no ref, no index and no file is changed.
@@ -48,7 +50,7 @@ def snapshot(git: Git, checkout: str, message: str) -> str:
             staged = head_tree
         git.run(
             checkout,
-            *("add", "--all", "--sparse", "--", "."),
+            *("add", "--all", "--sparse", "--", ".", *(f":(top,exclude,literal){name}" for name in leave_out)),
             options=("-c", "core.safecrlf=false", "-c", "core.splitIndex=false"),
             environment=index,
         )
