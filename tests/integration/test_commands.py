@@ -298,6 +298,28 @@ def test_a_keyboard_interrupt_ends_the_program(tmp_path):
     os.close(write)
 
 
+def test_an_interrupt_by_a_signal_handler_ends_the_program():
+    """The handler runs in the thread that may be in the middle of starting a program."""
+    script = (
+        "import signal, sys\n"
+        "from metawsm_rpc.errors import InterruptedStepError\n"
+        "from metawsm_rpc.hosts.commands import Commands\n"
+        "commands = Commands()\n"
+        "signal.signal(signal.SIGALRM, lambda *_: commands.interrupt())\n"
+        "signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))\n"
+        "try:\n"
+        "    while True:\n"
+        "        commands.run(('true',))\n"
+        "except InterruptedStepError:\n"
+        "    print('ended')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for seconds in ("0.05", "0.0505", "0.051", "0.0515"):
+        command = (sys.executable, "-c", script, seconds)
+        said = subprocess.check_output(command, timeout=WAIT, env=environment)
+        assert said == b"ended\n"
+
+
 def test_a_terminals_ctrl_c_does_not_reach_the_program(commands):
     finished = commands.run((sys.executable, "-c", "import os; print(os.getsid(0) == os.getpid() == os.getpgid(0))"))
     assert finished.text == "True\n"

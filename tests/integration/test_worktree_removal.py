@@ -154,6 +154,22 @@ def test_copied_files_may_go(repository, path, git):
     assert remove(git, repository, path, copied).removed
 
 
+def test_a_copied_file_that_git_does_not_ignore_is_in_no_snapshot_unless_it_was_edited(repository, path, git):
+    repository.write({"local.cfg": "secret"})
+    copied = git.copy_files(str(repository.path), str(path), ["local.cfg"])
+    again = path.with_name("again")
+    git.add(spec(repository, again, "again"))
+    git.copy_files(str(repository.path), str(again), ["local.cfg"])
+    assert remove(git, repository, path, copied) == (str(path), True, None, ())
+    repository.write({"new.txt": "new"}, again)
+    ((_, commit),) = git.remove(repo(repository, again, "again"), SNAPSHOTS, copied).snapshots
+    assert set(tree(repository, commit)) == {*CONTENT, "new.txt"}
+    git.add(spec(repository, again, "again"))
+    repository.write({"local.cfg": "edited"}, again)
+    ((_, commit),) = git.remove(repo(repository, again, "again"), SNAPSHOTS, copied).snapshots
+    assert set(tree(repository, commit)) == {*CONTENT, "local.cfg"}
+
+
 # --- what stays -------------------------------------------------------------------------------------
 
 

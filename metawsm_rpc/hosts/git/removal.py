@@ -46,8 +46,9 @@ def remove(git: Git, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) ->
                 repo.path, removed=True, reason=None, snapshots=_forget(git, repo.source, source, path, prefix)
             )
         now = status(git, repo.path, ignored=True)
-        _refuse_unkeepable(git, source, git_dir, repo, now, copied)
-        snapshots = _keep(git, repo, now, prefix)
+        copies = {name for name in (*now.ignored, *now.untracked) if shown(name) in set(copied)}
+        _refuse_unkeepable(git, source, git_dir, repo, now, copies)
+        snapshots = _keep(git, repo, now, prefix, copies)
         _remove_worktree(git, repo.source, repo.path, force=bool(now.dirty))
     except _KeptError as kept:
         return Removal(repo.path, removed=False, reason=str(kept), snapshots=())
@@ -126,23 +127,26 @@ def _forget(git: Git, repo: str, source: Layout, path: Path, keep_under: str) ->
 
 
 def _refuse_unkeepable(
-    git: Git, source: Layout, git_dir: Path, repo: Repo, now: Status, copied: Collection[str]
+    git: Git, source: Layout, git_dir: Path, repo: Repo, now: Status, copies: Collection[str]
 ) -> None:
     if now.head is None:
         raise _KeptError("its branch has no commits")
     nested = [name for name in now.untracked if name.endswith("/")]
     if nested:
         raise _KeptError(f"it has a nested repository, {shown(nested[0])}")
-    may_go = set(copied)
-    foreign = [name for name in now.ignored if shown(name) not in may_go]
+    foreign = [name for name in now.ignored if name not in copies]
     if foreign:
         raise _KeptError(f"it has ignored files that were not copied into it, {_some(foreign)}")
-    edited = [name for name in now.ignored if not is_same(Path(repo.source, name), Path(repo.path, name))]
+    edited = [name for name in now.ignored if not _is_unchanged(repo, name)]
     if edited:
         raise _KeptError(f"files that were copied into it differ from the source's, {_some(edited)}")
-    reason = reason_to_keep(git, source.common_dir, git_dir, Path(repo.path), may_go)
+    reason = reason_to_keep(git, source.common_dir, git_dir, Path(repo.path), set(map(shown, copies)))
     if reason:
         raise _KeptError(reason)
+
+
+def _is_unchanged(repo: Repo, name: str) -> bool:
+    return is_same(Path(repo.source, name), Path(repo.path, name))
 
 
 def _refuse_work(git: Git, source: Layout, git_dir: Path, spec: WorktreeSpec) -> None:
@@ -169,10 +173,12 @@ def _first_head(git_dir: Path) -> str | None:
     return lines[0].split(b" ")[1].decode()
 
 
-def _keep(git: Git, repo: Repo, now: Status, prefix: str) -> Snapshots:
-    if now.dirty:
+def _keep(git: Git, repo: Repo, now: Status, prefix: str, copies: Collection[str]) -> Snapshots:
+    unchanged = [name for name in now.untracked if name in copies and _is_unchanged(repo, name)]
+    if len(now.dirty) > len(unchanged):
+        message = f"Snapshot of {repo.branch} before its worktree was removed\n"
         try:
-            commit = snapshot(git, repo.path, f"Snapshot of {repo.branch} before its worktree was removed\n")
+            commit = snapshot(git, repo.path, message, leave_out=unchanged)
             ref = f"{prefix}/{commit[:12]}"
             git.run(repo.source, "update-ref", ref, commit)
         except CommandError as error:

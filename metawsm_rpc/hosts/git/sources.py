@@ -1,7 +1,7 @@
 """Which repositories a root has, and under which names.
 
-The policy's own names come first, then those of wsm's registry, then the folders of the root and
-directly below it. A repository is itself by the real path of its git common directory, so that it
+The policy's own names come first, then the root itself and the folders directly below it, then
+those of wsm's registry, which knows the repositories of every root. A repository is itself by the real path of its git common directory, so that it
 has one name however many ways lead to it, and a linked worktree is none of its own.
 """
 
