@@ -13,9 +13,12 @@ from metawsm_rpc.errors import InvalidParamsError
 
 _TICKET = re.compile(r"[^\W_][\w.:-]{0,99}")
 _REPOSITORY = re.compile(r"[^\W_][\w.-]{0,99}")
-_AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
+
+_LONGEST_NAME = 200
+"""In bytes: a folder's name has room for 255, and a ticket's also holds some of its title."""
 
 _RUN_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters and digits that cannot be taken for one another."""
@@ -25,16 +28,17 @@ RUN_ID_LENGTH = 8
 
 def _check(kind: str, name: str, pattern: re.Pattern[str], allowed: str) -> str:
     normal = unicodedata.normalize("NFC", name)
-    # Marks belong to the letters before them, also where no composed letter exists.
-    letters = "".join(character for character in normal if not unicodedata.category(character).startswith("M"))
-    if (
-        not pattern.fullmatch(letters)
-        or unicodedata.category(normal[:1] or " ").startswith("M")
-        or ".." in normal
-        or normal.endswith(".")
-    ):
+    plain = normal if pattern.flags & re.ASCII else _without_marks(normal)
+    if not pattern.fullmatch(plain) or plain[:1] != normal[:1] or ".." in normal or normal.endswith("."):
         raise InvalidParamsError(f"{name!r} cannot be the name of {kind}: use {allowed}.")
+    if len(normal.encode()) > _LONGEST_NAME:
+        raise InvalidParamsError(f"{name[:20]!r}… cannot be the name of {kind}: it is too long for a folder.")
     return normal
+
+
+def _without_marks(name: str) -> str:
+    """Return a name without its marks: each belongs to the letter before it, also without a composed form."""
+    return "".join(character for character in name if not unicodedata.category(character).startswith("M"))
 
 
 def check_ticket(name: str) -> str:
