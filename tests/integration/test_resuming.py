@@ -273,6 +273,7 @@ class TestWhatIsMissing:
 
     def test_a_worktree_that_cannot_come_back_is_told_and_the_run_goes_on(self, runs: Runs) -> None:
         begin(runs)
+        until(lambda: starts(runs.root) == 1)
         shutil.rmtree(runs.folder("app"))
         git(runs.root.path / "app", "worktree", "prune")
         git(runs.root.path / "app", "worktree", "add", "-q", str(runs.root.path / "elsewhere"), "task/t-1-0001")

@@ -377,7 +377,7 @@ def test_finding_one_of_many_tickets_decodes_no_other(tickets, root, monkeypatch
     for number in range(50):
         write(root, f"2026/01/02/MEN-{number}--x", DOCMGR_INDEX.replace("MEN-1", f"MEN-{number}"))
     monkeypatch.setattr(
-        "metawsm_rpc.hosts.tickets.frontmatter", SimpleNamespace(**{**vars(frontmatter), "parse": parse})
+        "metawsm_rpc.hosts.tickets.tickets.frontmatter", SimpleNamespace(**{**vars(frontmatter), "parse": parse})
     )
 
     assert tickets.find("MEN-49").ticket == "MEN-49"
