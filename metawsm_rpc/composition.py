@@ -197,6 +197,7 @@ def _check_owner(state: Path) -> None:
 def _make_state(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, exist_ok=True)
+        state.chmod(0o700)  # one that came with a clone is open to all
         ignore = state / ".gitignore"
         if not ignore.exists():
             ignore.write_text("# Everything here is metawsm's own, but for the policy.\n*\n!policy.json\n")

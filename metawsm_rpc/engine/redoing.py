@@ -154,6 +154,8 @@ def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticke
     whole = name is None and ticket is None
     advance(RUN, world.store.run(run_id).status, "complete", entity=f"run {run_id}")
     with world.store.transaction(lease) as transaction:
+        # Who was taken out before stays out; a start that a stop cut off has still started its agent.
+        out = taken_out(world.store.steps(run_id))
         if whole:
             for step in world.store.steps(run_id):
                 _abandon(transaction, step)
@@ -166,7 +168,8 @@ def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticke
                 )
             if status == "stopping":
                 transaction.move_agent(run_id, agent.ticket, agent.name, "stopped")
-            if status != "stopped" or (agent.ticket, agent.name) not in taken_out(world.store.steps(run_id)):
+            started = status != "stopped" or agent.launch is not None
+            if started and (agent.ticket, agent.name) not in out:
                 transaction.move_agent(run_id, agent.ticket, agent.name, "complete", message="by hand", due=None)
         if whole:
             transaction.move_run(run_id, "complete", message="by hand")

@@ -277,7 +277,7 @@ def test_a_keyboard_interrupt_ends_the_program(tmp_path):
         "from metawsm_rpc.hosts.commands import Commands\n"
         "import sys\n"
         "try:\n"
-        "    Commands().run(('sh', '-c', 'echo $$ >pid.part; mv pid.part pid; echo ready >/dev/fd/%d; sleep 60' % int(sys.argv[1])), "
+        "    Commands().run(('sh', '-c', 'echo $$ >pid; sleep 0.5; echo ready >/dev/fd/%d; sleep 60' % int(sys.argv[1])), "
         "inherit=(int(sys.argv[1]),))\n"
         "except KeyboardInterrupt:\n"
         "    print('ended')\n"

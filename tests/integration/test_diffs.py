@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from merging_support import Repository, use_private_git
-from worktree_support import repo, spec, worktrees
+from worktree_support import change_within_a_tick, repo, spec, worktrees
 
 from metawsm_rpc.errors import HostError
 
@@ -77,6 +77,13 @@ def test_work_that_was_undone_is_no_work(repository, path, git):
     repository.write({"changed": TEXT}, path)
     os.utime(path / "kept", (1, 1))
     assert changes(git, repository, path) == {}
+
+
+@pytest.mark.parametrize("others", [{}, {"new": "n\n"}], ids=["alone", "beside a new file"])
+def test_a_change_right_after_the_checkout_is_seen(repository, path, git, others):
+    repository.write(others, path)
+    change_within_a_tick(repository, path, "kept", "tepk\n")
+    assert changes(git, repository, path)["kept"] == ("M", 1, 1)
 
 
 def test_a_move_that_git_was_not_told_of_is_a_move(repository, path, git):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from merging_support import Repository, use_private_git
-from worktree_support import BRANCH, SNAPSHOTS, files, listed, refs, repo, spec, worktrees
+from worktree_support import BRANCH, SNAPSHOTS, change_within_a_tick, files, listed, refs, repo, spec, worktrees
 
 from metawsm_rpc.errors import HostError, InterruptedStepError
 
@@ -73,6 +73,12 @@ def test_uncommitted_work_is_kept_under_a_ref(repository, path, git):
     assert repository.git("log", "-1", "--format=%an <%ae> %s", commit) == (
         f"Ada <ada@example.org> Snapshot of {BRANCH} before its worktree was removed"
     )
+
+
+def test_a_change_right_after_the_checkout_is_kept(repository, path, git):
+    change_within_a_tick(repository, path, "changed.txt", "new\n")
+    ((_, commit),) = remove(git, repository, path).snapshots
+    assert repository.git("show", f"{commit}:changed.txt") == "new"
 
 
 def test_a_snapshot_needs_no_identity_hook_or_signature(repository, path, git, tmp_path):

@@ -1,5 +1,6 @@
 """A root with repositories, and the worktrees that a run would make there."""
 
+import os
 from pathlib import Path
 
 from merging_support import Repository
@@ -51,3 +52,15 @@ def files(folder: Path) -> dict[str, str]:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and ".git" not in file.relative_to(folder).parts
     }
+
+
+def change_within_a_tick(repository: Repository, path: Path, name: str, text: str) -> None:
+    """Change a file to text of the same length so soon after the checkout that only its content tells."""
+    repository.git("config", "core.trustctime", "false")
+    file = path / name
+    index = repository.path / ".git" / "worktrees" / path.name / "index"
+    before = file.stat()
+    assert len(text) == before.st_size
+    file.write_text(text)
+    for touched in (file, index):
+        os.utime(touched, ns=(before.st_atime_ns, before.st_mtime_ns))

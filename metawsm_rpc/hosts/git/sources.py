@@ -1,8 +1,9 @@
 """Which repositories a root has, and under which names.
 
 The policy's own names come first, then the root itself and the folders directly below it, then
-those of wsm's registry, which knows the repositories of every root. A repository is itself by the real path of its git common directory, so that it
-has one name however many ways lead to it, and a linked worktree is none of its own.
+those of wsm's registry, which knows the repositories of every root. A repository is itself by the
+real path of its git common directory, so that it has one name however many ways lead to it, and a
+linked worktree is none of its own.
 """
 
 import os
