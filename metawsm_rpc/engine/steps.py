@@ -151,7 +151,6 @@ class StepActions:
         path = next((repo.path for repo in workspace.repos if repo.name == step.repo), None)
         if path is None:
             return  # its worktree was skipped
-        self.restore(workspace)
         command = (step.command or ())[-1]
         setup = next(setup for setup in self._options.setup if setup.run == command)
         environment = {

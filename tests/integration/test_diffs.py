@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from merging_support import Repository, use_private_git
-from worktree_support import change_within_a_tick, repo, spec, worktrees
+from worktree_support import change_at_once, repo, spec, worktrees
 
 from metawsm_rpc.errors import HostError
 
@@ -82,7 +82,7 @@ def test_work_that_was_undone_is_no_work(repository, path, git):
 @pytest.mark.parametrize("others", [{}, {"new": "n\n"}], ids=["alone", "beside a new file"])
 def test_a_change_right_after_the_checkout_is_seen(repository, path, git, others):
     repository.write(others, path)
-    change_within_a_tick(repository, path, "kept", "tepk\n")
+    change_at_once(repository, path, "kept", "tepk\n")
     assert changes(git, repository, path)["kept"] == ("M", 1, 1)
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from merging_support import Repository, use_private_git
-from worktree_support import BRANCH, SNAPSHOTS, change_within_a_tick, files, listed, refs, repo, spec, worktrees
+from worktree_support import BRANCH, SNAPSHOTS, change_at_once, files, listed, refs, repo, spec, worktrees
 
 from metawsm_rpc.errors import HostError, InterruptedStepError
 
@@ -76,7 +76,7 @@ def test_uncommitted_work_is_kept_under_a_ref(repository, path, git):
 
 
 def test_a_change_right_after_the_checkout_is_kept(repository, path, git):
-    change_within_a_tick(repository, path, "changed.txt", "new\n")
+    change_at_once(repository, path, "changed.txt", "new\n")
     ((_, commit),) = remove(git, repository, path).snapshots
     assert repository.git("show", f"{commit}:changed.txt") == "new"
 
