@@ -30,7 +30,7 @@ def private_index(checkout: str) -> Iterator[dict[str, str]]:
         copy = Path(folder) / "index"
         if layout is not None and (layout.git_dir / "index").is_file():
             # With its time: by that git knows which files may have changed within the same tick.
-            shutil.copyfile(layout.git_dir / "index", copy)
+            shutil.copy2(layout.git_dir / "index", copy)
         yield {"GIT_INDEX_FILE": str(copy)}
 
 
