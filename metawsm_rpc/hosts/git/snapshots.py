@@ -29,7 +29,7 @@ def private_index(checkout: str) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="metawsm-") as folder:
         copy = Path(folder) / "index"
         if layout is not None and (layout.git_dir / "index").is_file():
-            # With its time: by that git knows which files may have changed within the same tick.
+            # With its time: by that git knows which files may have changed in the second of their checkout.
             shutil.copy2(layout.git_dir / "index", copy)
         yield {"GIT_INDEX_FILE": str(copy)}
 
