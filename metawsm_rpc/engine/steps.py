@@ -110,8 +110,8 @@ class StepActions:
     def _create_workspace(self, step: Step, workspace: Workspace) -> None:
         (repo,) = (repo for repo in workspace.repos if repo.name == step.repo)
         if self._run.strategy == "create" and self._options.fetch and repo.head is None:
-            self._worktrees.fetch(repo.source, repo.base)
-            repo = repo._replace(base_commit=self._worktrees.commit_of(repo.source, repo.base))
+            start = self._worktrees.fetch(repo.source, repo.base)
+            repo = repo._replace(base_commit=start or repo.base_commit)
         self._ensure_worktree(workspace.ticket, repo)
 
     def _ensure_worktree(self, ticket: str, repo: Repo) -> None:

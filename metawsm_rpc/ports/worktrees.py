@@ -111,8 +111,13 @@ class Worktrees(Protocol):
     def unmerged_commits(self, source: str, branch: str, base: str) -> int | None:
         """Count commits of `branch` that `base` does not have; None when there is no such branch."""
 
-    def fetch(self, source: str, branch: str) -> None:
-        """Bring `branch` up to date from its remote, where it has one, by fast-forward only."""
+    def fetch(self, source: str, branch: str) -> str | None:
+        """Bring `branch` up to date from its remote, where it has one, by fast-forward only.
+
+        Returns the commit that new work on it begins at: the remote's, also where a checkout keeps
+        the branch itself from moving, unless the branch has commits of its own. None when there is
+        no such branch.
+        """
 
     def add(self, spec: WorktreeSpec) -> Worktree:
         """Make the worktree exist, and never a second one.

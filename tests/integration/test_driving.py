@@ -337,3 +337,19 @@ def test_the_branch_begins_at_the_base_as_it_was_planned(runs: Runs) -> None:
     runs.verbs.resume(RUN)
     runs.verbs.finish(RUN)
     assert git(runs.folder("app"), "rev-parse", "HEAD") == planned
+
+
+def test_the_branch_begins_at_the_remote_base_when_the_policy_fetches(runs: Runs, tmp_path: Path) -> None:
+    policy(runs, workspace={"fetch": True})
+    app = runs.root.path / "app"
+    git(tmp_path, "clone", "-q", "--bare", str(app), "store.git")
+    git(tmp_path, "clone", "-q", "store.git", "colleague")
+    git(tmp_path / "colleague", "commit", "-q", "--allow-empty", "-m", "theirs")
+    git(tmp_path / "colleague", "push", "-q")
+    git(app, "remote", "add", "origin", str(tmp_path / "store.git"))
+    before = git(app, "rev-parse", "main")
+    runs.start("T-1", repos=["app"])
+    assert git(runs.folder("app"), "log", "-1", "--format=%s") == "theirs"
+    assert git(app, "rev-parse", "main") == before
+    assert runs.settled().status == "completed"
+    assert [merge.kind for merge in runs.verbs.close(RUN).merges] == ["merge"]

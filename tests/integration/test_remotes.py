@@ -48,7 +48,7 @@ def publish(upstream, name="theirs.txt"):
 def test_a_branch_that_nobody_has_checked_out_is_fast_forwarded(upstream, clone, git):
     new = publish(upstream)
     clone.git("switch", "-q", "-c", "other")
-    git.fetch(str(clone.path), "main")
+    assert git.fetch(str(clone.path), "main") == new
     assert clone.commit_of("refs/heads/main") == clone.commit_of("origin/main") == new
 
 
@@ -59,7 +59,7 @@ def test_a_checkout_does_not_change_under_a_person(upstream, clone, git, linked)
         clone.git("switch", "-q", "-c", "other")
         clone.git("worktree", "add", "-q", str(clone.path.parent / "linked"), "main")
     new = publish(upstream)
-    git.fetch(str(clone.path), "main")
+    assert git.fetch(str(clone.path), "main") == new  # where new work begins
     assert clone.commit_of("refs/heads/main") == old
     assert clone.commit_of("origin/main") == new
     assert clone.status() == []
@@ -69,7 +69,7 @@ def test_a_branch_with_commits_of_its_own_stays(upstream, clone, git):
     mine = clone.commit("mine", {"mine.txt": "mine"})
     clone.git("switch", "-q", "-c", "other")
     new = publish(upstream)
-    git.fetch(str(clone.path), "main")
+    assert git.fetch(str(clone.path), "main") == mine
     assert clone.commit_of("refs/heads/main") == mine
     assert clone.commit_of("origin/main") == new
 
@@ -88,12 +88,13 @@ def test_a_branch_follows_the_one_that_it_is_configured_to(upstream, clone, git)
 
 def test_what_has_no_remote_is_left_alone(upstream, clone, git, tmp_path):
     alone = Repository(tmp_path / "alone")
-    git.fetch(str(alone.path), "main")
+    assert git.fetch(str(alone.path), "main") == alone.first
     clone.git("branch", "local")
-    git.fetch(str(clone.path), "local")
-    git.fetch(str(clone.path), "nope")
+    here = clone.commit_of("local")
+    assert git.fetch(str(clone.path), "local") == here
+    assert git.fetch(str(clone.path), "nope") is None
     clone.git("branch", "--set-upstream-to=main", "local")
-    git.fetch(str(clone.path), "local")
+    assert git.fetch(str(clone.path), "local") == here
     assert alone.commit_of("main") == alone.first
 
 

@@ -7,16 +7,17 @@ from metawsm_rpc.hosts.git.registrations import registrations
 _CONFIGURED = "%(upstream:remotename)%00%(upstream:remoteref)%00%(push:remotename)%00%(push:remoteref)"
 
 
-def fetch(git: Git, source: str, branch: str) -> None:
-    """Bring a branch up to date from its remote; see `Worktrees.fetch`.
+def fetch(git: Git, source: str, branch: str) -> str | None:
+    """Bring a branch up to date from its remote, and return where new work on it begins; see `Worktrees.fetch`.
 
     The remote-tracking ref always moves. The branch itself moves only by fast-forward, and only
     while no worktree has it checked out: files that a person has open do not change under them.
     """
     remote, theirs, _, _ = _configured(git, source, branch)
     remote = remote or _usual_remote(git, source)
+    ours = git.commit_of(source, branch_ref(branch))
     if remote in {"", "."}:
-        return
+        return ours
     theirs = theirs or branch_ref(branch)
     tracking = f"refs/remotes/{remote}/{theirs.removeprefix('refs/heads/')}"
     options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
@@ -24,9 +25,9 @@ def fetch(git: Git, source: str, branch: str) -> None:
         git.run(source, "fetch", *options, "--", remote, f"+{theirs}:{tracking}")
     except CommandError as error:
         if "couldn't find remote ref" in error.stderr:
-            return
+            return ours
         raise
-    _fast_forward(git, source, branch_ref(branch), tracking)
+    return _fast_forward(git, source, branch_ref(branch), tracking)
 
 
 def push(git: Git, source: str, branch: str) -> None:
@@ -55,9 +56,11 @@ def _usual_remote(git: Git, source: str) -> str:
     return remotes[0] if len(remotes) == 1 else ""
 
 
-def _fast_forward(git: Git, source: str, ref: str, target: str) -> None:
+def _fast_forward(git: Git, source: str, ref: str, target: str) -> str | None:
+    """Move a branch that nobody has checked out; returns the newest commit that has all of the branch."""
     old, new = git.commit_of(source, ref), git.commit_of(source, target)
     if old is None or new is None or old == new or not git.ok(source, "merge-base", "--is-ancestor", old, new):
-        return
+        return old
     if all(entry.get("branch") != ref for entry in registrations(git, source)):
         git.run(source, "update-ref", "-m", "fetch: fast-forward", ref, new, old)
+    return new

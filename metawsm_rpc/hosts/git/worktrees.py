@@ -85,9 +85,9 @@ class GitWorktrees:
             raise HostError(f"{source} has no branch {base}: name another base branch.")
         return int(self._git.read(source, "rev-list", "--count", commit, f"^{known}"))
 
-    def fetch(self, source: str, branch: str) -> None:
-        """Bring `branch` up to date from its remote, where it has one, by fast-forward only."""
-        fetch(self._git, source, branch)
+    def fetch(self, source: str, branch: str) -> str | None:
+        """Bring `branch` up to date from its remote, and return the commit that new work on it begins at."""
+        return fetch(self._git, source, branch)
 
     @_host_errors()
     def add(self, spec: WorktreeSpec) -> Worktree:
