@@ -251,6 +251,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
+        self._supervisor.sweep([run.run_id])
         with held(self.world, run.run_id) as lease:
             redoing.complete(self.world, run.run_id, lease, name=agent, ticket=_own(run, ticket, agent))
         return self._answer(run)
@@ -301,6 +302,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
+        self._supervisor.sweep([run.run_id])
         self._drives.holding(run.run_id, lambda lease: redoing.retry_step(self.world, run.run_id, lease, index))
         return self._step(run, index)
 
@@ -309,6 +311,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
+        self._supervisor.sweep([run.run_id])
         self._drives.holding(run.run_id, lambda lease: redoing.skip_step(self.world, run.run_id, lease, index))
         return self._step(run, index)
 

@@ -452,6 +452,18 @@ class TestSteps:
             assert [one.status for one in runs.steps()] == ["done"] * 4
             assert runs.run().status == "running"
 
+    @pytest.mark.parametrize("verb", ["retry_step", "skip_step", "complete"])
+    def test_one_whose_driver_was_killed_need_not_be_looked_at_first(self, a_root: Root, verb: str) -> None:
+        assert crash(a_root, begin, at=4)
+        with runs_on(a_root) as runs:
+            (step,) = runs.steps("create_workspace")
+            assert step.status == "running"
+            if verb == "complete":
+                assert runs.verbs.complete(RUN).run.status == "completed"
+            else:
+                go_on(runs, verb, index=step.index)
+                assert runs.steps("create_workspace")[0].status == {"retry_step": "done", "skip_step": "skipped"}[verb]
+
     def test_skipping_the_start_of_an_agent_takes_it_out_of_the_run(self, a_root: Root) -> None:
         ones = [Root.agent("ann", "exit 0"), Root.agent("bob", STARTS + WAITS)]
         a_root.policy(agents=ones, execution={"step_retries": 0})
