@@ -111,7 +111,9 @@ class Agent(NamedTuple):
 
     `launch` is the random id of its latest start, `pid` the process that tmux started for it.
     `due` says why a new launch is owed (`resume`, `restart`, `iterate`, `budget`), or None.
-    `said` is what it last stated of itself (`working` or `waiting`, at `said_at`).
+    `said` is what it last stated of itself at `said_at` (`working`, `waiting`, `idle` or `error`), in
+    the words of `said_what`, by its own `signal` or a `hook` of its program (`said_by`).
+    `automatic_restarts` counts since the last start by hand.
     """
 
     run_id: str
@@ -129,6 +131,9 @@ class Agent(NamedTuple):
     due: str | None
     said: str | None
     said_at: str | None
+    said_by: Literal["signal", "hook"] | None
+    said_what: str | None
+    automatic_restarts: int
     started_at: str | None
     last_activity_at: str | None
     last_progress_at: str | None

@@ -81,9 +81,9 @@ def _move(transaction: Transaction, signal: Signal, now: str) -> None:
     key = (signal.run_id, signal.ticket, signal.agent)
     columns: dict[str, Any] = {"last_progress_at": now} if signal.type in ("progress", "done") else {}
     if signal.type in ("working", "waiting"):
-        columns |= {"said": signal.type, "said_at": now}
+        columns |= {"said": signal.type, "said_at": now, "said_by": "signal", "said_what": signal.message}
     elif signal.type in ("progress", "done", "failed"):
-        columns |= {"said": None, "said_at": None}
+        columns |= dict.fromkeys(("said", "said_at", "said_by", "said_what"))
     move = _MOVES.get(signal.type)
     if move is not None:
         transaction.move_agent(*key, move, message=signal.message, **columns)

@@ -1,10 +1,11 @@
-"""What metawsm keeps below `.metawsm` besides the database: one folder for each agent of a run.
+"""What metawsm keeps below `.metawsm` besides the database: folders for each agent of a run.
 
     .metawsm/agents/<run>/<ticket>/<agent>/brief/brief.md   what it is asked to do
-                                          /transcript/      all that it printed
-                                          /drop/            signals that could not reach the database
+                                          /transcript       what it printed last; older parts beside it
                                           /launches/<launch>/   environment file, exit record
+    .metawsm/drop/<run>/<ticket>/<agent>/   signals that could not reach the database
 
+Drop boxes lie together, so that all of them can be watched as one tree in which nothing else happens.
 Every name in these paths has been checked at the edge (`domain/names.py`).
 """
 
@@ -22,6 +23,7 @@ class LocalFolders:
 
     def __init__(self, state: Path) -> None:
         self._agents = f"{state}/agents"
+        self._drop = f"{state}/drop"
 
     def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
         """Return where an agent's files are; nothing is made."""
@@ -30,7 +32,7 @@ class LocalFolders:
         return AgentPaths(
             brief=f"{directory}/brief/brief.md",
             transcript=f"{directory}/transcript",
-            drop_box=f"{directory}/drop",
+            drop_box=f"{self._drop}/{run_id}/{ticket}/{agent}",
             launches=f"{directory}/launches",
         )
 
