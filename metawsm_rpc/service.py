@@ -13,7 +13,7 @@ from metawsm_rpc import answers
 from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, RunStatus, Strategy
 from metawsm_rpc.engine.holding import held
-from metawsm_rpc.engine.supervision import Supervisor
+from metawsm_rpc.engine.sweeping import Sweeper
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, RunNotFoundError
 from metawsm_rpc.policy.root_policy import RootPolicy
@@ -49,7 +49,7 @@ class Service:
         self._machine = machine
         self._root_policy = policy
         self._world: World | None = None
-        self._sweeping: Supervisor | None = None
+        self._sweeping: Sweeper | None = None
         self._driving: Drives | None = None
 
     # --- planning and starting ---
@@ -132,7 +132,7 @@ class Service:
         """List the runs of this root, newest first."""
         if not self._has_state():
             return answers.RunsListed((), 0, 0)
-        self._supervisor.sweep()
+        self._sweeper.sweep()
         rows, total, seq = self.world.store.summaries(tickets=tickets, statuses=statuses, limit=limit, offset=offset)
         return answers.RunsListed(rows, total, seq)
 
@@ -141,7 +141,7 @@ class Service:
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         workspaces.refresh(self.world, run)
         return self.world.store.detail(run.run_id)
 
@@ -177,9 +177,9 @@ class Service:
     def explain(self, run_id: str | None = None, *, agent: str, ticket: str | None = None) -> answers.Explained:
         """Say why an agent is judged as it is: all that was looked at."""
         run = self.select(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         found = self.agent(run, agent, ticket)
-        verdict = self._supervisor.explain(found)
+        verdict = self._sweeper.explain(found)
         evidence = verdict.evidence if verdict else ()
         return answers.Explained(
             found.health, tuple(answers.Observation(e.source, e.observed, timestamp(e.at), e.says) for e in evidence)
@@ -232,7 +232,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         self._drives.holding(run.run_id, lambda lease: redoing.resume(self.world, run.run_id, lease))
         return self._answer(run)
 
@@ -251,7 +251,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         with held(self.world, run.run_id) as lease:
             redoing.complete(self.world, run.run_id, lease, name=agent, ticket=_own(run, ticket, agent))
         return self._answer(run)
@@ -263,7 +263,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         wanted: list[Agent] = []
         self._drives.holding(
             run.run_id,
@@ -288,7 +288,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         self._drives.holding(
             run.run_id,
             lambda lease: redoing.iterate(
@@ -302,7 +302,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         self._drives.holding(run.run_id, lambda lease: redoing.retry_step(self.world, run.run_id, lease, index))
         return self._step(run, index)
 
@@ -311,7 +311,7 @@ class Service:
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         self._drives.holding(run.run_id, lambda lease: redoing.skip_step(self.world, run.run_id, lease, index))
         return self._step(run, index)
 
@@ -342,7 +342,7 @@ class Service:
         if dry_run:
             outcome = Closer(self.world, run.run_id).rehearse()
             return answers.CloseAnswer(run, outcome.merges, outcome.blocked)
-        self._supervisor.sweep([run.run_id])
+        self._sweeper.sweep([run.run_id])
         run = self.world.store.run(run.run_id)
         advance(RUN, run.status, "close", entity=f"run {run.run_id}")
         if run.status == "closed":
@@ -459,9 +459,9 @@ class Service:
         return self._world
 
     @property
-    def _supervisor(self) -> Supervisor:
+    def _sweeper(self) -> Sweeper:
         if self._sweeping is None:
-            self._sweeping = Supervisor(self.world)
+            self._sweeping = Sweeper(self.world)
         return self._sweeping
 
     @property
@@ -474,7 +474,7 @@ class Service:
 
     def sweep(self, run_id: str) -> None:
         """Bring one run up to date with the machine."""
-        self._supervisor.sweep([run_id])
+        self._sweeper.sweep([run_id])
 
     def finish(self, run_id: str) -> None:
         """Wait until this process has driven a run as far as it goes."""
@@ -504,7 +504,7 @@ class Service:
         while True:
             # What this process writes itself is no change to SQLite's number, but has events.
             before = (store.data_version(), store.seq())
-            self._supervisor.sweep()
+            self._sweeper.sweep()
             yield
             until = time.monotonic() + _SWEEP_SECONDS
             while (store.data_version(), store.seq()) == before and time.monotonic() < until:

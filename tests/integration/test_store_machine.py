@@ -26,7 +26,7 @@ from metawsm_rpc.domain.settle import settle
 from metawsm_rpc.engine import redoing, signals, stopping, talking
 from metawsm_rpc.engine.closing import Closer
 from metawsm_rpc.engine.driving import Drive
-from metawsm_rpc.engine.supervision import Supervisor
+from metawsm_rpc.engine.sweeping import Sweeper
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import InternalError, MetawsmError
 from metawsm_rpc.policy.model import Policy
@@ -68,7 +68,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
         self.faults.clear()
         self.store = MortalStore(self.folder, self.clock, self.faults)
         self.world = World(self.store, self.machine, self.clock, lambda size: next(self.counter).to_bytes(size, "big"))  # type: ignore[arg-type] # the fake has what is used
-        self.supervisor = Supervisor(self.world)
+        self.sweeper = Sweeper(self.world)
 
     @initialize(chance=st.randoms(use_true_random=True))
     def plan(self, chance: Random) -> None:
@@ -156,7 +156,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
     def sweep(self, chance: Random) -> object:
         """Look at the agents."""
         fault = self.arm(chance)
-        self.attempt(self.supervisor.sweep)
+        self.attempt(self.sweeper.sweep)
         return fault
 
     def ask(self, chance: Random) -> object:
@@ -316,7 +316,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
     def finish(self) -> None:
         if self.run_now.status == "stopping":
             stopping.stop(self.world, "r1")
-        self.supervisor.sweep()
+        self.sweeper.sweep()
         if self.run_now.status in ("paused", "failed", "stopped", "running", "awaiting_guidance"):
             self.held(self.resume_and_drive)()
         for agent in self.store.agents("r1"):

@@ -49,7 +49,7 @@ class _RunRules(NamedTuple):
     thresholds: Thresholds
 
 
-class Supervisor:
+class Sweeper:
     """Sweeps the runs of one root."""
 
     def __init__(self, world: World) -> None:

@@ -16,7 +16,7 @@ from engine_support import RUN, WAITS, Runs, crash, runs_on, until, wait_for_dea
 
 from metawsm_rpc.domain.models import Agent
 from metawsm_rpc.engine import signals
-from metawsm_rpc.engine.supervision import Supervisor
+from metawsm_rpc.engine.sweeping import Sweeper
 from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.hosts.folders import LocalFolders
 
@@ -354,7 +354,7 @@ class TestProgressAndActivity:
         begin(runs)
         world = runs.verbs.world
         for later, status in ((400, "idle"), (1000, "stalled"), (400, "idle"), (0, "running")):
-            Supervisor(world._replace(clock=lambda later=later: time.time() + later)).sweep([RUN])
+            Sweeper(world._replace(clock=lambda later=later: time.time() + later)).sweep([RUN])
             assert runs.agent().status == status
             assert runs.run().status == "running"
 
