@@ -1,0 +1,15 @@
+"""What the editor is shown of a root: its tickets and the runs that are not closed."""
+
+from typing import NamedTuple
+
+from metawsm_rpc.answers import TicketRow
+from metawsm_rpc.domain.models import RunDetail
+
+
+class View(NamedTuple):
+    """A root at one moment: `details` are its runs that are not closed, newest first, as of event `seq`."""
+
+    root: str
+    tickets: tuple[TicketRow, ...]
+    details: tuple[RunDetail, ...]
+    seq: int
