@@ -4,7 +4,7 @@ A sweep asks tmux once for all panes, reads exit records and drop boxes, judges 
 writes only what changed, in one transaction. Looking never executes a step and moves no progress.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds, timestamp
@@ -29,6 +29,12 @@ _OBSERVED_STATUS: Mapping[str, str] = {
 
 _REPAIR_SECONDS = 60.0
 """How often at most a transcript is taken up again."""
+
+
+class Swept(NamedTuple):
+    """What a sweep found: `watched` are the live agents, the pid in the pane by launch."""
+
+    watched: Mapping[str, int]
 
 
 class _Seen(NamedTuple):
@@ -57,14 +63,17 @@ class Sweeper:
         self._folders = world.machine.folders()
         self._rules: dict[str, _RunRules] = {}
 
-    def sweep(self, run_ids: Iterable[str] | None = None) -> None:
-        """Bring the store up to date with the machine, for all runs that may move or for some."""
+    def sweep(self, run_ids: Iterable[str] | None = None, *, gone: Collection[str] = ()) -> Swept:
+        """Bring the store up to date with the machine, for all runs that may move or for some.
+
+        `gone` are launches whose process is known to have died: tmux may list them for a moment yet.
+        """
         runs = tuple(self._world.store.unsettled() if run_ids is None else run_ids)
         for run_id in runs:
             if self._is_abandoned(run_id):
                 self._interrupt_steps(run_id)
         agents = [agent for run_id in runs for agent in self._world.store.agents(run_id)]
-        seen = self._look([agent for agent in agents if agent.status in LIVE])
+        seen = self._look([agent for agent in agents if agent.status in LIVE], gone)
         # Read after the look, so that what an agent said before its end is heard before the end is seen.
         dropped = [(agent, item) for agent in agents if _may_speak(agent) for item in self._dropped(agent)]
         if dropped or any(self._changes(one) for one in seen):
@@ -78,6 +87,7 @@ class Sweeper:
         for one in seen:
             if one.pane is not None and not one.pane.piped:
                 self._repair_transcript(one.agent)
+        return Swept({one.pane.launch: one.pane.pid for one in seen if one.pane is not None})
 
     def explain(self, agent: Agent) -> Verdict | None:
         """Return the verdict on an agent with all that was looked at; None when it is not meant to live."""
@@ -100,7 +110,7 @@ class Sweeper:
 
     # --- looking ---
 
-    def _look(self, agents: list[Agent]) -> list[_Seen]:
+    def _look(self, agents: list[Agent], gone: Collection[str] = ()) -> list[_Seen]:
         panes: dict[str, dict[str, Pane] | None] = {}
         seen = []
         for agent in agents:
@@ -108,7 +118,7 @@ class Sweeper:
             if rules.socket not in panes:
                 panes[rules.socket] = _panes(rules.terminals)
             by_launch = panes[rules.socket]
-            pane = by_launch.get(agent.launch or "") if by_launch is not None else None
+            pane = by_launch.get(agent.launch or "") if by_launch is not None and agent.launch not in gone else None
             seen.append(_Seen(agent, pane, by_launch is not None, None if pane else self._exit_record(agent)))
         return seen
 
