@@ -191,6 +191,13 @@ class Store(Protocol):
     def unsettled(self) -> tuple[str, ...]:
         """Return the ids of runs in which something may be alive or under way."""
 
+    def abandoned(self) -> tuple[str, ...]:
+        """Return the ids of runs that somebody should drive, and nobody does; oldest first.
+
+        They are at work and have a step that can run or was cut off, or owe an agent a launch.
+        Those that their policy leaves to a person (`execution.on_interrupt: fail`) are none of them.
+        """
+
     def summaries(
         self, *, tickets: Sequence[str] = (), statuses: Sequence[str] = (), limit: int | None = None, offset: int = 0
     ) -> tuple[tuple[RunSummary, ...], int, int]:

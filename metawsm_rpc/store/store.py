@@ -1,6 +1,5 @@
 """The memory of one root: `.metawsm/metawsm.db` and the locks beside it."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ class SqliteStore:
     def __init__(self, directory: Path, clock: Clock) -> None:
         self._clock = clock
         self._database = Database(directory / "metawsm.db")
-        self._database.connection.row_factory = sqlite3.Row
         self._leases = leases.Leases(self._database, directory / "locks", clock)
 
     @contextmanager
@@ -90,6 +88,11 @@ class SqliteStore:
         """Return the ids of runs in which something may be alive or under way."""
         with self._database.snapshot() as connection:
             return reading.unsettled(connection)
+
+    def abandoned(self) -> tuple[str, ...]:
+        """Return the ids of runs that have something to be carried out and that nobody drives."""
+        with self._database.snapshot() as connection:
+            return tuple(run_id for run_id in reading.owing(connection) if not self._leases.driven(run_id))
 
     def summaries(
         self, *, tickets: Sequence[str] = (), statuses: Sequence[str] = (), limit: int | None = None, offset: int = 0

@@ -135,6 +135,59 @@ def test_runs_in_which_something_may_move_are_known(store: SqliteStore) -> None:
     assert store.unsettled() == ("running", "stopping", "stray")
 
 
+class TestRunsThatNobodyDrives:
+    def test_with_a_step_that_can_run_are_abandoned_until_somebody_drives_them(self, store: SqliteStore) -> None:
+        for run_id in ("r1", "r2"):
+            begin(store, plan(run_id=run_id))
+        assert store.abandoned() == ("r1", "r2")
+        lease = store.acquire("r1")
+        assert store.abandoned() == ("r2",)
+        store.release(lease)
+        assert store.abandoned() == ("r1", "r2")
+
+    def test_with_a_step_that_was_cut_off_are_abandoned(self, store: SqliteStore) -> None:
+        begin(store, plan())
+        with store.transaction() as transaction:
+            transaction.move_step("r1", 0, "start")
+        assert store.abandoned() == ("r1",)
+        with store.transaction() as transaction:
+            transaction.move_step("r1", 0, "interrupt")
+        assert store.abandoned() == ("r1",)
+
+    def test_with_nothing_but_agents_at_work_are_not(self, store: SqliteStore) -> None:
+        begin(store, plan())
+        carry_out(store, "r1")
+        assert store.abandoned() == ()
+
+    def test_that_owe_a_launch_are_abandoned(self, store: SqliteStore) -> None:
+        begin(store, plan())
+        carry_out(store, "r1")
+        with store.transaction() as transaction:
+            transaction.set_agent("r1", "T-1", "a", due="restart")
+        assert store.abandoned() == ("r1",)
+
+    def test_whose_steps_wait_for_one_that_failed_for_good_are_not(self, store: SqliteStore) -> None:
+        begin(store, plan(("T-1", "T-2")))
+        with store.transaction() as transaction:
+            for step in store.steps("r1"):
+                if step.kind == "verify_ticket":
+                    transaction.move_step("r1", step.index, "start")
+                    transaction.move_step("r1", step.index, "fail", attempt_limit=1)
+        assert (store.run("r1").status, store.abandoned()) == ("failed", ())
+
+    def test_that_were_stopped_or_paused_are_not(self, store: SqliteStore) -> None:
+        begin(store, plan(run_id="paused"), dry_run=True)
+        begin(store, plan(run_id="stopping"))
+        with store.transaction() as transaction:
+            transaction.move_run("stopping", "stop")
+        assert store.abandoned() == ()
+
+    def test_are_left_to_a_person_where_the_policy_says_so(self, store: SqliteStore) -> None:
+        for run_id, rule in (("r1", "fail"), ("r2", "resume")):
+            begin(store, plan(run_id=run_id), policy={"execution": {"on_interrupt": rule}})
+        assert store.abandoned() == ("r2",)
+
+
 def test_steps_that_run_are_known(store: SqliteStore) -> None:
     begin(store, plan())
     assert not store.has_running_steps("r1")
