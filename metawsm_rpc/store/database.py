@@ -58,17 +58,21 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
 
 
 class Database:
-    """One connection, shared by the threads of a process under a lock; transactions are short."""
+    """A connection that writes, shared by the threads of a process under a lock; transactions are short.
+
+    A commit waits for the disk. Who only reads meanwhile does it on a second connection, which is
+    opened when that first happens.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = threading.RLock()
+        self._reading: sqlite3.Connection | None = None
+        self._reading_lock = threading.Lock()
         with translated(path):
             _make_private(path)
             _leave_newer_alone(path)
-            self.connection = sqlite3.connect(
-                path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self.connection = _connect(path)
             try:
                 self._configure()
             except BaseException:
@@ -126,26 +130,24 @@ class Database:
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
-                self._roll_back()
+                _end(self.connection)
                 raise
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Read several tables as they are at one moment."""
-        with self.lock, translated(self.path):
-            if self.connection.in_transaction:
-                yield self.connection
-                return
-            self.connection.execute("BEGIN")
+        """Read several tables as they are at one moment; inside a transaction, as that leaves them."""
+        if self.lock.acquire(blocking=False):
             try:
-                yield self.connection
+                with translated(self.path), _at_one_moment(self.connection):
+                    yield self.connection
             finally:
-                self._roll_back()
-
-    def _roll_back(self) -> None:
-        # Some errors, such as a full disk, have ended the transaction already.
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+                self.lock.release()
+            return
+        with self._reading_lock, translated(self.path):
+            if self._reading is None:
+                self._reading = _connect(self.path)
+            with _at_one_moment(self._reading):
+                yield self._reading
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""
@@ -154,9 +156,35 @@ class Database:
             return version
 
     def close(self) -> None:
-        """Close the connection."""
-        with self.lock:
+        """Close the connections."""
+        with self.lock, self._reading_lock:
             self.connection.close()
+            if self._reading is not None:
+                self._reading.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+@contextmanager
+def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        _end(connection)
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    # Some errors, such as a full disk, have ended the transaction already.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _version(connection: sqlite3.Connection) -> int:
