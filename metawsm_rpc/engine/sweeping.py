@@ -31,10 +31,17 @@ _REPAIR_SECONDS = 60.0
 """How often at most a transcript is taken up again."""
 
 
-class Swept(NamedTuple):
-    """What a sweep found: `watched` are the live agents, the pid in the pane by launch."""
+class Living(NamedTuple):
+    """A live agent: the pid in its pane, and the folder where it leaves signals."""
 
-    watched: Mapping[str, int]
+    pid: int
+    drop_box: str
+
+
+class Swept(NamedTuple):
+    """What a sweep found: the live agents by launch."""
+
+    living: Mapping[str, Living]
 
 
 class _Seen(NamedTuple):
@@ -87,7 +94,10 @@ class Sweeper:
         for one in seen:
             if one.pane is not None and not one.pane.piped:
                 self._repair_transcript(one.agent)
-        return Swept({one.pane.launch: one.pane.pid for one in seen if one.pane is not None})
+        return Swept({one.pane.launch: self._living(one.agent, one.pane) for one in seen if one.pane is not None})
+
+    def _living(self, agent: Agent, pane: Pane) -> Living:
+        return Living(pane.pid, self._folders.paths(agent.run_id, agent.ticket, agent.name).drop_box)
 
     def explain(self, agent: Agent) -> Verdict | None:
         """Return the verdict on an agent with all that was looked at; None when it is not meant to live."""
