@@ -133,13 +133,18 @@ class EventsListed(NamedTuple):
 
 
 class TicketRow(NamedTuple):
-    """A ticket and the runs that it was in, newest first."""
+    """A ticket and the runs that it was in, newest first.
+
+    `line` and `column` are where its index.md, `path`, says its id; they count from 1.
+    """
 
     ticket: str
     title: str
     status: str
     path: str
     runs: tuple[str, ...]
+    line: int
+    column: int
 
 
 class TicketsListed(NamedTuple):

@@ -411,7 +411,9 @@ class Service:
         found = self._machine.tickets(self._root_policy.data()).all()
         return answers.TicketsListed(
             tuple(
-                answers.TicketRow(one.ticket, one.title, one.status, one.path, tuple(runs.get(one.ticket, ())))
+                answers.TicketRow(
+                    one.ticket, one.title, one.status, one.path, tuple(runs.get(one.ticket, ())), one.line, one.column
+                )
                 for one in found
                 if status in (None, one.status)
             )

@@ -317,7 +317,7 @@ class FakeTickets:
         self.closed: set[str] = set()
 
     def find(self, ticket: str) -> Ticket:
-        return Ticket(ticket, ticket, "active", f"/tickets/{ticket}/index.md", f"/tickets/{ticket}", 3)
+        return Ticket(ticket, ticket, "active", f"/tickets/{ticket}/index.md", f"/tickets/{ticket}", 3, 9)
 
     def text(self, ticket: Ticket) -> str:
         return f"Do {ticket.ticket}."

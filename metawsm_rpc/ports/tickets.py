@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 class Ticket(NamedTuple):
     """A unit of work: `path` is its index.md, `directory` its folder, both absolute.
 
-    `line` is where its `Ticket:` stands in index.md, from 1.
+    `line` is where its `Ticket:` stands in index.md, `column` where the value begins, both from 1.
     """
 
     ticket: str
@@ -16,6 +16,7 @@ class Ticket(NamedTuple):
     path: str
     directory: str
     line: int
+    column: int
 
 
 class Tickets(Protocol):

@@ -108,7 +108,7 @@ def test_a_new_ticket_has_docmgrs_layout_and_text(tickets, root):
     ticket = tickets.create("MEN-1", title='MEN-1: Fix Café: API # "x"', topics=["a", "b"])
 
     folder = root / DAY / "MEN-1--fix-caf-api-x"
-    assert ticket == ("MEN-1", 'MEN-1: Fix Café: API # "x"', "active", f"{folder}/index.md", str(folder), 3)
+    assert ticket == ("MEN-1", 'MEN-1: Fix Café: API # "x"', "active", f"{folder}/index.md", str(folder), 3, 9)
     assert files_below(folder) == {
         *("index.md", "README.md", "tasks.md", "changelog.md"),
         *("design", "reference", "playbooks", "scripts", "sources", ".meta", "various", "archive"),
@@ -242,6 +242,14 @@ def test_tickets_are_found_by_their_frontmatter_wherever_they_lie(tickets, root)
 def test_the_line_is_that_of_the_ticket_key(tickets, root):
     write(root, "T", "---\n# note\nTitle: |\n  Ticket: no\n\nTicket: T\nDocType: index\n---\n")
     assert tickets.find("T").line == 6
+
+
+@pytest.mark.parametrize(
+    ("written", "column"), [("Ticket: T", 9), ("Ticket:   'T'", 12), ('"Ticket" : "T" # note', 13), ("Ticket:\n  T", 1)]
+)
+def test_the_column_is_that_of_the_value_without_its_quotes(tickets, root, written, column):
+    write(root, "T", f"---\nDocType: index\n{written}\n---\n")
+    assert (tickets.find("T").line, tickets.find("T").column) == (3, column)
 
 
 def test_an_index_without_frontmatter_is_just_a_page(tickets, root):

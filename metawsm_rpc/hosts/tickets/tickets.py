@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from metawsm_rpc.domain.clock import Clock
 from metawsm_rpc.domain.names import check_ticket
+from metawsm_rpc.domain.ticket_line import value_in
 from metawsm_rpc.errors import AmbiguousError, HostError, InvalidParamsError, TicketNotFoundError
 from metawsm_rpc.hosts.files import exclusive, replace_file
 from metawsm_rpc.hosts.local_time import local_date, local_timestamp
@@ -197,7 +198,7 @@ class FileTickets:
                 with path.open("rb") as file:
                     head = frontmatter.read_block(file)
                 if wanted is None or _mentions(head, wanted):
-                    ticket = _ticket(path, frontmatter.parse(head))
+                    ticket = _ticket(path, head)
                     if ticket and wanted in (None, ticket.ticket):
                         tickets.append(ticket)
             except FrontmatterError as error:
@@ -255,18 +256,21 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
         return True  # a link in a circle: opening it says so
 
 
-def _ticket(path: Path, fields: frontmatter.Fields) -> Ticket | None:
-    """Return the ticket that an index.md describes, or None when it describes something else."""
+def _ticket(path: Path, head: bytes) -> Ticket | None:
+    """Return the ticket that the frontmatter of an index.md describes, or None when it describes something else."""
+    fields = frontmatter.parse(head)
     ticket = _normal(frontmatter.text_of(fields, "Ticket"))
     if not ticket or frontmatter.text_of(fields, "DocType") != "index":
         return None
+    line = fields["Ticket"].line  # the frontmatter begins on line 2
     return Ticket(
         ticket=ticket,
         title=frontmatter.text_of(fields, "Title"),
         status=frontmatter.text_of(fields, "Status"),
         path=str(path),
         directory=str(path.parent),
-        line=fields["Ticket"].line,
+        line=line,
+        column=value_in(head.split(b"\n")[line - 2].decode("utf-8", "replace"))[0] + 1,
     )
 
 
