@@ -75,6 +75,7 @@ class Drive:
     def run(self) -> None:
         """Drive until nothing can be done. Raises `LostLeaseError` when somebody took over."""
         with kept(self._world, self._lease, self.interrupt):
+            self._take_over()
             with ThreadPoolExecutor(self._max_parallel, f"run {self._run_id}") as pool:
                 self._loop(pool)
             self._roll_back_failed()
@@ -83,6 +84,15 @@ class Drive:
         """End the drive at once, from any thread: what is in flight is cut off."""
         self._over.set()
         self._worktrees.interrupt()
+
+    def _take_over(self) -> None:
+        """Say of steps that an earlier driver left under way that they were cut off."""
+        if not self._world.store.has_running_steps(self._run_id):
+            return
+        with self._world.store.transaction(self._lease) as transaction:
+            for step in self._world.store.steps(self._run_id):
+                if step.status == "running":
+                    interrupt_step(transaction, step, self._policy)
 
     def _loop(self, pool: ThreadPoolExecutor) -> None:
         flying: dict[Future[float | None], _Task] = {}

@@ -207,6 +207,15 @@ class TestAStepWhoseDriverIsGone:
             go_on(runs)
             assert_at_work(runs)
 
+    def test_is_gone_on_with_by_whoever_drives_next(self, a_root: Root) -> None:
+        assert crash(a_root, begin, at=4)
+        with runs_on(a_root) as runs:
+            assert runs.store.abandoned() == (RUN,)
+            runs.verbs._drives.start(RUN, runs.store.acquire(RUN))
+            runs.verbs.finish(RUN)
+            assert runs.store.abandoned() == ()
+            assert_at_work(runs)
+
     def test_is_left_alone_while_somebody_drives(self, runs: Runs) -> None:
         pid = runs.root.path / "pid"
         hook(runs.root.path / "app", f"echo $$ > {pid}; exec sleep 1000")
