@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.ports.registry import Registry
     from metawsm_rpc.ports.terminals import Terminals
     from metawsm_rpc.ports.tickets import Tickets
+    from metawsm_rpc.ports.watching import Watch
     from metawsm_rpc.ports.worktrees import Worktrees
 
 STATE = ".metawsm"
@@ -94,6 +95,12 @@ class LocalMachine:
         if shell_env not in self._programs:
             self._programs[shell_env] = LocalPrograms(shell_env)
         return self._programs[shell_env]
+
+    def watch(self) -> "Watch":
+        """Return a new watch over agents, which the kernel wakes."""
+        from metawsm_rpc.hosts.agent_watch import AgentWatch
+
+        return AgentWatch()
 
     def folders(self) -> "Folders":
         """Return the files below `.metawsm`."""

@@ -7,6 +7,7 @@ a look at a run must not wait for what only driving one takes.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from metawsm_rpc import answers
@@ -21,6 +22,7 @@ from metawsm_rpc.ports.machine import Machine
 
 if TYPE_CHECKING:
     from metawsm_rpc.engine.drives import Drives
+    from metawsm_rpc.engine.supervision import OnChange, OnTrouble, Supervisor
     from metawsm_rpc.policy.migration import Migration
 
 _LOOK_SECONDS = 0.05
@@ -473,6 +475,34 @@ class Service:
 
             self._driving = Drives(self.world)
         return self._driving
+
+    @contextmanager
+    def supervise(
+        self,
+        on_change: "OnChange" = lambda _: None,
+        on_trouble: "OnTrouble" = lambda _: None,
+    ) -> Iterator["Supervisor"]:
+        """Supervise the root while the block lasts, or follow while another process does.
+
+        `on_change` gets all events from now on, in order, whoever wrote them; `on_trouble` what keeps
+        the supervisor from its work. Both are called from a thread of its own. Nothing is made or
+        executed before there is any state.
+        """
+        from metawsm_rpc.engine.supervision import Supervisor
+
+        supervisor = Supervisor(
+            self.world,
+            self._sweeper,
+            self._drives,
+            has_state=self._has_state,
+            on_change=on_change,
+            on_trouble=on_trouble,
+        )
+        supervisor.start()
+        try:
+            yield supervisor
+        finally:
+            supervisor.stop()
 
     def sweep(self, run_id: str) -> None:
         """Bring one run up to date with the machine."""

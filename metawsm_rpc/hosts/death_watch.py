@@ -27,7 +27,8 @@ class DeathWatch(Generic[Key]):
     One thread waits; any thread may add, discard and wake. No process is watched under two keys.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, also: "_HasFileno | None" = None) -> None:
+        """Make a watch whose `wait` ends as well when `also` can be read."""
         self._lock = threading.Lock()
         self._kernel: _Kernel[Key] = _kernel()
         self._polled: dict[Key, int] = {}
@@ -39,6 +40,8 @@ class DeathWatch(Generic[Key]):
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._selector.register(self._kernel, selectors.EVENT_READ)
+        if also is not None:
+            self._selector.register(also, selectors.EVENT_READ, also)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +74,8 @@ class DeathWatch(Generic[Key]):
     def wait(self, timeout: float | None) -> tuple[Key, ...]:
         """Return the keys of those that have died, which are then no longer watched.
 
-        Returns nothing when `timeout` seconds are over, and when `wake` was called.
+        Returns nothing when `timeout` seconds are over, when `wake` was called, and when there is
+        something else to read.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -84,7 +88,9 @@ class DeathWatch(Generic[Key]):
                 return dead
             if polling:
                 left = _POLL_SECONDS if left is None else min(left, _POLL_SECONDS)
-            self._selector.select(left)
+            ready = self._selector.select(left)
+            if any(key.data is not None for key, _ in ready):
+                self._woken = True
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_read, 4096)
 
@@ -117,6 +123,10 @@ class DeathWatch(Generic[Key]):
     def _nudge(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full, so that it wakes anyway
             os.write(self._wake_write, b"x")
+
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
 
 
 class _Kernel(Protocol[Key]):

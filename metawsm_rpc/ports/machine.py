@@ -9,6 +9,7 @@ from metawsm_rpc.ports.programs import Programs
 from metawsm_rpc.ports.registry import Registry
 from metawsm_rpc.ports.terminals import Terminals
 from metawsm_rpc.ports.tickets import Tickets
+from metawsm_rpc.ports.watching import Watch
 from metawsm_rpc.ports.worktrees import Worktrees
 
 
@@ -38,6 +39,9 @@ class Machine(Protocol):
 
     def programs(self, policy: Mapping[str, Any]) -> Programs:
         """Return what is installed, in the environment that this policy asks for."""
+
+    def watch(self) -> Watch:
+        """Return a new watch over agents, for who supervises."""
 
     def folders(self) -> Folders:
         """Return the files below `.metawsm`."""

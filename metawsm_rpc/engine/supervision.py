@@ -1,0 +1,212 @@
+"""Supervising a root: noticing at once what happens, while nobody looks.
+
+One process supervises a root at a time, whoever holds its lease; every other follows, and takes the
+lease when it becomes free. A supervisor wakes up when an agent dies or leaves a signal, sweeps now
+and then for what announces itself to nobody, and takes up runs whose driver has died.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from metawsm_rpc.domain.models import LIVE, Event
+from metawsm_rpc.engine.drives import Drives
+from metawsm_rpc.engine.sweeping import Sweeper
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import BusyError, InternalError, LostLeaseError, MetawsmError
+from metawsm_rpc.ports.store import ROOT_SCOPE, Lease
+from metawsm_rpc.ports.watching import Watch
+
+TICK_SECONDS = 0.025
+"""How often the store is asked for news by others; they are to be known within 50 ms."""
+
+SWEEP_SECONDS = 1.0
+"""How long at least from one sweep to the next, when nothing happens."""
+
+SHARE = 0.005
+"""The share of the time that sweeps may take at most when nothing happens: with hundreds of agents
+they come less often, because nothing that is urgent waits for them."""
+
+_LONGEST_SWEEP_SECONDS = 15.0
+_LEASE_SECONDS = 1.0
+"""How often who follows asks whether it may supervise."""
+
+_RENEW_SECONDS = 5.0
+"""A third of the life of a lease."""
+
+_LAUNCH_SECONDS = 0.2
+"""How soon at most a new process is watched; many may be starting."""
+
+_TROUBLE_SECONDS = 1.0
+"""How long to leave a store or a tmux alone that failed."""
+
+_EMPTY_SECONDS = 0.25
+"""How often to look whether a root has any state at all by now."""
+
+_PAGE = 1000
+"""How many events are handed on at a time."""
+
+OnChange = Callable[[Sequence[Event]], None]
+OnTrouble = Callable[[MetawsmError], None]
+
+
+class Supervisor:
+    """Follows one root in a thread of its own, and supervises it while no other process does.
+
+    `on_change` is called from that thread with all events since it was made, in order, whoever wrote
+    them. `on_trouble` is told once of each thing that keeps it from its work; it goes on trying.
+    Nothing of the store is touched before `has_state` says that there is one.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        sweeper: Sweeper,
+        drives: Drives,
+        *,
+        has_state: Callable[[], bool],
+        on_change: OnChange = lambda _: None,
+        on_trouble: OnTrouble = lambda _: None,
+    ) -> None:
+        self._world = world
+        self._sweeper = sweeper
+        self._drives = drives
+        self._has_state = has_state
+        self._on_change = on_change
+        self._on_trouble = on_trouble
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._watch: Watch = world.machine.watch()
+        self._lease: Lease | None = None
+        self._renewed = 0.0
+        self._next_try = 0.0
+        self._next_sweep = 0.0
+        self._told: str | None = None
+        self._since = world.store.seq() if has_state() else 0
+
+    @property
+    def supervises(self) -> bool:
+        """Whether this process has the root's lease now."""
+        return self._lease is not None
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event that `on_change` was called with, or that was there before."""
+        return self._since
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and give the lease up; agents and drives go on."""
+        self._over.set()
+        self._watch.wake()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look_soon(self) -> None:
+        """Sweep without further delay: somebody wants to know how things are."""
+        self._next_sweep = 0.0
+        self._watch.wake()
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001 - whatever it is, agents need their supervisor
+                    self._tell(error)
+                    self._over.wait(_TROUBLE_SECONDS)
+                else:
+                    self._told = None
+        finally:
+            if self._lease is not None:
+                with contextlib.suppress(MetawsmError):
+                    self._world.store.release(self._lease)
+                self._lease = None
+            self._watch.close()
+
+    def _turn(self) -> None:
+        """Wait for news, at most a tick, and do what follows from it."""
+        woken = self._watch.wait(TICK_SECONDS)
+        if not self._has_state():
+            self._over.wait(_EMPTY_SECONDS)
+            return
+        self._hold()
+        if self._lease is not None:
+            if woken.dead:
+                self._sweeper.sweep(gone=woken.dead)
+            if woken.dropped or time.monotonic() >= self._next_sweep:
+                self._sweep()
+        self._hand_on()
+
+    def _tell(self, error: Exception) -> None:
+        trouble = error if isinstance(error, MetawsmError) else InternalError(f"{type(error).__name__}: {error}")
+        if trouble.message != self._told:
+            self._told = trouble.message
+            self._on_trouble(trouble)
+
+    # --- the lease ---
+
+    def _hold(self) -> None:
+        """Renew the lease in time, or see whether it has become free."""
+        now = self._world.clock()
+        try:
+            if self._lease is None:
+                if abs(now - self._next_try) > _LEASE_SECONDS:
+                    self._next_try = now
+                    if not self._world.store.driven(ROOT_SCOPE):
+                        self._lease = self._world.store.acquire(ROOT_SCOPE)
+                        self._renewed = now
+                        self._next_sweep = 0.0
+            # Asked of the wall clock: a machine that slept has to renew as soon as it wakes.
+            elif abs(now - self._renewed) > _RENEW_SECONDS:
+                self._world.store.renew(self._lease)
+                self._renewed = now
+        except BusyError:
+            return  # somebody was quicker
+        except LostLeaseError:
+            self._lease = None
+            for launch in self._watch.followed():
+                self._watch.forget(launch)
+
+    # --- the sweep ---
+
+    def _sweep(self) -> None:
+        began = time.monotonic()
+        living = self._sweeper.sweep().living
+        took = time.monotonic() - began
+        for launch in self._watch.followed() - living.keys():
+            self._watch.forget(launch)
+        for launch, one in living.items():
+            self._watch.follow(launch, one.pid, one.drop_box)
+        self._take_up()
+        self._next_sweep = began + min(max(SWEEP_SECONDS, took / SHARE), _LONGEST_SWEEP_SECONDS)
+
+    def _take_up(self) -> None:
+        """Drive runs that nobody drives although something of them can be done."""
+        for run_id in self._world.store.abandoned():
+            try:
+                lease = self._world.store.acquire(run_id)
+            except BusyError:
+                continue  # somebody does by now
+            with self._world.store.transaction(lease) as transaction:
+                transaction.record(
+                    run_id, "run", run_id, "taken_up", message="nobody was driving it; the supervisor goes on with it"
+                )
+            self._drives.start(run_id, lease)
+
+    # --- news ---
+
+    def _hand_on(self) -> None:
+        while fresh := self._world.store.events(self._since, _PAGE):
+            self._since = fresh[-1].seq
+            if any(_came_alive(event) for event in fresh):
+                self._next_sweep = min(self._next_sweep, time.monotonic() + _LAUNCH_SECONDS)
+            self._on_change(fresh)
+
+
+def _came_alive(event: Event) -> bool:
+    return event.entity == "agent" and event.to in LIVE and event.from_ not in LIVE

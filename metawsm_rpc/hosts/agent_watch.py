@@ -1,0 +1,58 @@
+"""Wakes who supervises when an agent's process dies, and when one leaves a signal in its drop box."""
+
+import threading
+
+from metawsm_rpc.hosts.death_watch import DeathWatch
+from metawsm_rpc.hosts.folder_watch import FolderWatch
+from metawsm_rpc.ports.watching import Woken
+
+
+class AgentWatch:
+    """Implements `metawsm_rpc.ports.watching.Watch` with what the kernel tells."""
+
+    def __init__(self) -> None:
+        self._folders = FolderWatch()
+        self._deaths = DeathWatch[str](also=self._folders)
+        self._guard = threading.Lock()
+        self._boxes: dict[str, str] = {}
+
+    def follow(self, launch: str, pid: int, drop_box: str) -> None:
+        """Watch an agent's process and its drop box; one that is followed already is left as it is."""
+        with self._guard:
+            if launch in self._boxes:
+                return
+            self._boxes[launch] = drop_box
+        self._folders.add(drop_box)
+        self._deaths.add(launch, pid)
+
+    def followed(self) -> frozenset[str]:
+        """Return the launches that are watched; who was told to be dead is not among them."""
+        with self._guard:
+            return frozenset(self._boxes)
+
+    def forget(self, launch: str) -> None:
+        """Watch it no longer; harmless when it is not watched."""
+        with self._guard:
+            box = self._boxes.pop(launch, None)
+            shared = box in self._boxes.values()
+        if box is not None:
+            self._deaths.discard(launch)
+            if not shared:  # a restart watches the same box
+                self._folders.discard(box)
+
+    def wait(self, timeout: float) -> Woken:
+        """Wait for news, at most `timeout` seconds."""
+        dead = self._deaths.wait(timeout)
+        dropped = self._folders.has_news()
+        for launch in dead:
+            self.forget(launch)
+        return Woken(dead, dropped)
+
+    def wake(self) -> None:
+        """Let the wait that is under way, or else the next one, end now."""
+        self._deaths.wake()
+
+    def close(self) -> None:
+        """Give back what the watch holds; no wait may be under way."""
+        self._deaths.close()
+        self._folders.close()
