@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Blocked, Merge, Run
+from metawsm_rpc.domain.wire import wire
 from metawsm_rpc.engine import stopping
 from metawsm_rpc.engine.tidying import tidy
 from metawsm_rpc.engine.workspaces import made_of
@@ -23,7 +24,7 @@ from metawsm_rpc.errors import (
 )
 from metawsm_rpc.policy.view import CloseRules
 from metawsm_rpc.ports.merging import MergeRequest, Merging, RefMove, Rehearsed
-from metawsm_rpc.ports.store import CloseJournal, Lease
+from metawsm_rpc.ports.store import CLOSE_BLOCKED, CloseJournal, Lease
 
 _TRIES = 3
 """How often a close is rehearsed again because a base moved meanwhile."""
@@ -64,6 +65,13 @@ class Closer:
                 with self._world.store.transaction(lease) as transaction:
                     transaction.move_run(self._run.run_id, "close")
                 journal = self._merge(lease)
+        except CloseBlockedError as error:
+            with self._world.store.transaction() as transaction:
+                data = {"blocked": wire(error.details)}
+                transaction.record(
+                    self._run.run_id, "merge", self._run.run_id, CLOSE_BLOCKED, message=error.message, data=data
+                )
+            raise
         finally:
             # However it ends, no branch stays locked by us.
             for _, requests in self._by_base():

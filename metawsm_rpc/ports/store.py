@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from metawsm_rpc.domain.models import (
     Agent,
+    Blocked,
     EntityKind,
     Event,
     Guidance,
@@ -27,6 +28,10 @@ from metawsm_rpc.ports.merging import RefMove
 
 ROOT_SCOPE = "_root"
 """The scope of the lease to supervise the root; no run can have this id."""
+
+
+CLOSE_BLOCKED = "close_blocked"
+"""The type of the event (entity `merge`) of a close that was blocked; its data is `{blocked: Blocked[]}`."""
 
 
 class Lease(NamedTuple):
@@ -208,6 +213,9 @@ class Store(Protocol):
 
     def seq(self) -> int:
         """Return the number of the latest event, 0 when there is none."""
+
+    def blocked(self, run_id: str) -> tuple[Blocked, ...]:
+        """Return what blocked the last try to close a run, as long as the run has not moved since."""
 
     def close_journal(self, run_id: str) -> CloseJournal | None:
         """Return the journal of a close that is under way."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from metawsm_rpc.domain.models import (
     Agent,
+    Blocked,
     Event,
     Guidance,
     Merge,
@@ -25,7 +26,7 @@ from metawsm_rpc.errors import (
     StepNotFoundError,
 )
 from metawsm_rpc.ports.merging import RefMove
-from metawsm_rpc.ports.store import CloseJournal
+from metawsm_rpc.ports.store import CLOSE_BLOCKED, CloseJournal
 from metawsm_rpc.store import rows
 
 _COUNTED = ("dead", "completed", "failed", "stopped", "pending")
@@ -245,6 +246,18 @@ def events(connection: sqlite3.Connection, since: int, limit: int | None, run_id
         (since, *(() if run_id is None else (run_id,)), -1 if limit is None else limit),
     )
     return tuple(map(rows.event, found))
+
+
+def blocked(connection: sqlite3.Connection, run_id: str) -> tuple[Blocked, ...]:
+    """Return what blocked the last try to close a run, as long as the run has not moved since."""
+    row = connection.execute(
+        "SELECT type, data FROM events WHERE run_id = ? AND (entity = 'run' OR (entity = 'merge' AND type = ?)) "
+        "ORDER BY seq DESC LIMIT 1",
+        (run_id, CLOSE_BLOCKED),
+    ).fetchone()
+    if row is None or row["type"] != CLOSE_BLOCKED:
+        return ()
+    return tuple(Blocked(**{**one, "files": tuple(one["files"])}) for one in json.loads(row["data"])["blocked"])
 
 
 def close_journal(connection: sqlite3.Connection, run_id: str) -> CloseJournal | None:

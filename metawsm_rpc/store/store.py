@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metawsm_rpc.domain.clock import Clock
-from metawsm_rpc.domain.models import Agent, Event, Guidance, Run, RunDetail, RunSummary, Step, Workspace
+from metawsm_rpc.domain.models import Agent, Blocked, Event, Guidance, Run, RunDetail, RunSummary, Step, Workspace
 from metawsm_rpc.ports.store import CloseJournal, Lease
 from metawsm_rpc.store import leases, reading
 from metawsm_rpc.store.database import Database
@@ -110,6 +110,11 @@ class SqliteStore:
         """Return the number of the latest event, 0 when there is none."""
         with self._database.snapshot() as connection:
             return reading.seq(connection)
+
+    def blocked(self, run_id: str) -> tuple[Blocked, ...]:
+        """Return what blocked the last try to close a run, as long as the run has not moved since."""
+        with self._database.snapshot() as connection:
+            return reading.blocked(connection, run_id)
 
     def close_journal(self, run_id: str) -> CloseJournal | None:
         """Return the journal of a close that is under way."""

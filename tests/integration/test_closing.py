@@ -236,7 +236,7 @@ class TestWhatBlocks:
         assert picture(runs.root) == before
         assert runs.run().status == "completed"
         assert runs.store.close_journal(RUN) is None
-        assert [event.type for event in runs.events()][-2:] == ["close", "block_close"]
+        assert [event.type for event in runs.events()][-3:] == ["close", "block_close", "close_blocked"]
 
     def test_all_reasons_are_told_at_once(self, runs: Runs) -> None:
         runs.root.repository("doc")
