@@ -207,7 +207,10 @@ class Service:
         return answers.TranscriptPart(*talking.transcript(self.world, found, offset=offset, limit=limit, raw=raw))
 
     def attach(self, run_id: str | None = None, *, agent: str, ticket: str | None = None) -> answers.Attachment:
-        """Return the command that shows an agent's terminal. Raises `IllegalTransitionError` when it has ended."""
+        """Return the command that shows an agent's terminal.
+
+        Raises `IllegalTransitionError` when it has ended.
+        """
         from metawsm_rpc.engine import talking
 
         run = self.select(run_id, ticket)
@@ -335,7 +338,10 @@ class Service:
     def close(
         self, run_id: str | None = None, *, ticket: str | None = None, dry_run: bool = False
     ) -> answers.CloseAnswer:
-        """Merge all repositories of a run, or none; raises `CloseBlockedError` when something blocks."""
+        """Merge all repositories of a run, or none.
+
+        Raises `CloseBlockedError` when something blocks and this is no rehearsal.
+        """
         from metawsm_rpc.domain.charts import advance
         from metawsm_rpc.domain.lifecycles import RUN
         from metawsm_rpc.engine.closing import Closer
@@ -394,7 +400,10 @@ class Service:
         return answers.SignalAnswer(*signals.receive(self.world, found))
 
     def answer(self, guidance_id: str, answer: str) -> answers.GuidanceAnswer:
-        """Answer an agent's question. Raises `IllegalTransitionError` when it is not open any more."""
+        """Answer an agent's question.
+
+        Raises `IllegalTransitionError` when it is not open any more.
+        """
         from metawsm_rpc.engine import talking
 
         if not self._has_state():
