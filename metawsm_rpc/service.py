@@ -19,6 +19,7 @@ from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, RunNotFoundError
 from metawsm_rpc.policy.root_policy import RootPolicy
 from metawsm_rpc.ports.machine import Machine
+from metawsm_rpc.ports.store import ROOT_SCOPE
 
 if TYPE_CHECKING:
     from metawsm_rpc.engine.drives import Drives
@@ -512,6 +513,14 @@ class Service:
             yield supervisor
         finally:
             supervisor.stop()
+
+    def supervised_by(self) -> int | None:
+        """Return the pid of the process that supervises this root, None while none does."""
+        return self.world.store.holder(ROOT_SCOPE) if self._has_state() else None
+
+    def has_state(self) -> bool:
+        """Return whether there is anything at this root to look at; looking makes nothing."""
+        return self._has_state()
 
     def sweep(self, run_id: str) -> None:
         """Bring one run up to date with the machine."""

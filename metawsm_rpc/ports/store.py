@@ -241,5 +241,8 @@ class Store(Protocol):
     def driven(self, scope: str) -> bool:
         """Return whether a live process holds the scope."""
 
+    def holder(self, scope: str) -> int | None:
+        """Return the pid of the live process that holds the scope."""
+
     def close(self) -> None:
         """Close the database."""

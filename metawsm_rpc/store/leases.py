@@ -96,8 +96,13 @@ class Leases:
 
     def driven(self, scope: str) -> bool:
         """Return whether a live process holds the scope, this one included."""
+        return self.holder(scope) is not None
+
+    def holder(self, scope: str) -> int | None:
+        """Return the pid of the live process that holds the scope."""
         with self._database.snapshot() as connection:
-            return self._is_alive(self._row(connection, scope))
+            row = self._row(connection, scope)
+            return int(row["pid"]) if row is not None and self._is_alive(row) else None
 
     def await_release(self, scope: str, timeout: float) -> bool:
         """Wait until who held the scope before its latest lease has noticed, or is dead."""

@@ -149,6 +149,10 @@ class SqliteStore:
         """Return whether a live process holds the scope."""
         return self._leases.driven(scope)
 
+    def holder(self, scope: str) -> int | None:
+        """Return the pid of the live process that holds the scope."""
+        return self._leases.holder(scope)
+
     def close(self) -> None:
         """Give up what this process holds and close the database."""
         self._leases.close()
