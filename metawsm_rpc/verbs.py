@@ -3,15 +3,27 @@
 from typing import NamedTuple
 
 from metawsm_rpc.domain.wire import camel
-from metawsm_rpc.service import Service
 
 
 class Verb(NamedTuple):
-    """A verb: `name` on the wire, `method` of `Service`, and one sentence on what it does."""
+    """A verb: `name` on the wire, `method` of `Service`.
+
+    One that only `reads` executes nothing and changes nothing when the root is not trusted; all
+    others are refused there.
+    """
 
     name: str
     method: str
-    summary: str
+    reads: bool
+
+    @property
+    def summary(self) -> str:
+        """One sentence on what it does."""
+        # The table is read where a start must be quick; what the verbs need is not.
+        from metawsm_rpc.service import Service
+
+        text: str = getattr(Service, self.method).__doc__
+        return " ".join(text.split("\n\n", 1)[0].split())
 
 
 _METHODS = (
@@ -45,11 +57,24 @@ _METHODS = (
     "doctor",
 )
 
+# `plan` and `diff` change nothing either, but ask git, which a folder can make execute things.
+_READING = frozenset(
+    {
+        "runs",
+        "status",
+        "wait",
+        "transcript",
+        "attach",
+        "explain",
+        "events",
+        "tickets",
+        "policy",
+        "content",
+        "doctor",
+    }
+)
 
-def _summary(method: str) -> str:
-    text: str = getattr(Service, method).__doc__
-    return " ".join(text.split("\n\n", 1)[0].split())
-
-
-VERBS = tuple(Verb(camel(method), method, _summary(method)) for method in _METHODS)
+VERBS = tuple(Verb(camel(method), method, method in _READING) for method in _METHODS)
 """Every verb, in the order in which it is documented."""
+
+BY_NAME = {verb.name: verb for verb in VERBS}
