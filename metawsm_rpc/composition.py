@@ -160,9 +160,13 @@ def resolve_root(given: str | None, environ: Mapping[str, str]) -> Path:
 
 
 def open_service(
-    root: Path, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    trusted: bool = True,
 ) -> Service:
-    """Return the verbs on a root; nothing is made there until one of them needs it.
+    """Return the verbs on a root; nothing is made there until one of them needs it, nor ever if it is not trusted.
 
     Raises `NotTrustedError` when what is there belongs to somebody else.
     """
@@ -175,6 +179,10 @@ def open_service(
         _make_state(state)
 
     def open_store() -> Store:
+        if not trusted:
+            from metawsm_rpc.store.read_only import ReadOnlyStore
+
+            return ReadOnlyStore(state)
         from metawsm_rpc.store.store import SqliteStore
 
         make_state()
@@ -186,6 +194,7 @@ def open_service(
         make_state=make_state,
         machine=machine,
         policy=RootPolicy(root, environ, overrides),
+        trusted=trusted,
     )
 
 

@@ -34,7 +34,8 @@ class Service:
     """Every verb on one root.
 
     `open_world` is called when state is first needed, and `has_state` says whether there is any:
-    looking at an empty folder makes nothing there.
+    looking at an empty folder makes nothing there. One that is not `trusted` is only to be asked for
+    what reads (`verbs.Verb.reads`), and tells what is stored: neither git nor tmux is asked.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Service:
         make_state: Callable[[], None],
         machine: Machine,
         policy: RootPolicy,
+        trusted: bool = True,
     ) -> None:
         self._open_world = open_world
         self._has_state = has_state
         self._make_state = make_state
         self._machine = machine
         self._root_policy = policy
+        self._trusted = trusted
         self._world: World | None = None
         self._sweeping: Sweeper | None = None
         self._driving: Drives | None = None
@@ -135,7 +138,7 @@ class Service:
         """List the runs of this root, newest first."""
         if not self._has_state():
             return answers.RunsListed((), 0, 0)
-        self._sweeper.sweep()
+        self._look()
         rows, total, seq = self.world.store.summaries(tickets=tickets, statuses=statuses, limit=limit, offset=offset)
         return answers.RunsListed(rows, total, seq)
 
@@ -144,8 +147,9 @@ class Service:
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
-        self._sweeper.sweep([run.run_id])
-        workspaces.refresh(self.world, run)
+        self._look([run.run_id])
+        if self._trusted:
+            workspaces.refresh(self.world, run)
         return self.world.store.detail(run.run_id)
 
     def wait(
@@ -180,9 +184,9 @@ class Service:
     def explain(self, run_id: str | None = None, *, agent: str, ticket: str | None = None) -> answers.Explained:
         """Say why an agent is judged as it is: all that was looked at."""
         run = self.select(run_id, ticket)
-        self._sweeper.sweep([run.run_id])
+        self._look([run.run_id])
         found = self.agent(run, agent, ticket)
-        verdict = self._sweeper.explain(found)
+        verdict = self._sweeper.explain(found) if self._trusted else None
         evidence = verdict.evidence if verdict else ()
         return answers.Explained(
             found.health, tuple(answers.Observation(e.source, e.observed, timestamp(e.at), e.says) for e in evidence)
@@ -522,6 +526,11 @@ class Service:
         """Return whether there is anything at this root to look at; looking makes nothing."""
         return self._has_state()
 
+    def _look(self, run_ids: Sequence[str] | None = None) -> None:
+        """Bring some runs up to date with the machine, or all that may move; not where nothing may be executed."""
+        if self._trusted:
+            self._sweeper.sweep(run_ids)
+
     def sweep(self, run_id: str) -> None:
         """Bring one run up to date with the machine."""
         self._sweeper.sweep([run_id])
@@ -554,7 +563,7 @@ class Service:
         while True:
             # What this process writes itself is no change to SQLite's number, but has events.
             before = (store.data_version(), store.seq())
-            self._sweeper.sweep()
+            self._look()
             yield
             until = time.monotonic() + _SWEEP_SECONDS
             while (store.data_version(), store.seq()) == before and time.monotonic() < until:
