@@ -187,6 +187,9 @@ class Store(Protocol):
     def workspaces(self, run_id: str) -> tuple[Workspace, ...]:
         """Return the workspaces of a run."""
 
+    def questions(self, run_id: str) -> tuple[Guidance, ...]:
+        """Return all questions of a run, oldest first."""
+
     def guidance(self, guidance_id: str) -> Guidance:
         """Return a question. Raises `GuidanceNotFoundError`."""
 

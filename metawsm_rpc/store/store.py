@@ -74,6 +74,11 @@ class SqliteStore:
         with self._database.snapshot() as connection:
             return reading.workspaces(connection, run_id)
 
+    def questions(self, run_id: str) -> tuple[Guidance, ...]:
+        """Return all questions of a run, oldest first."""
+        with self._database.snapshot() as connection:
+            return reading.questions(connection, run_id)
+
     def guidance(self, guidance_id: str) -> Guidance:
         """Return a question. Raises `GuidanceNotFoundError`."""
         with self._database.snapshot() as connection:
