@@ -53,6 +53,13 @@ class Ended(NamedTuple):
     survivors: tuple[tuple[int, str], ...]
 
 
+class Sent(NamedTuple):
+    """Whether a text was taken by the program that it was typed into; `reason` says why not, or what is not sure."""
+
+    delivered: bool
+    reason: str | None
+
+
 class Terminals(Protocol):
     """Agents in tmux sessions on a private server."""
 
@@ -83,6 +90,14 @@ class Terminals(Protocol):
 
     def capture(self, session: str, launch: str) -> str:
         """Return the pane's visible text, without escapes."""
+
+    def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
+        """Type a text and Enter into an agent's terminal, and look whether it was taken.
+
+        One sender at a time; `directory` is the launch's folder. `runner` is the profile's: a
+        program whose screens are known is not typed into while it waits for a decision, unless
+        `forced`. The text has no control characters but newlines and tabs.
+        """
 
     def attach_command(self, session: str) -> tuple[str, ...]:
         """Return the argv that shows a session in a person's terminal."""

@@ -18,7 +18,7 @@ from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError
 from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.commands import Commands
 from metawsm_rpc.hosts.tmux import launches, process_sessions, transcripts
-from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane
+from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane, Sent
 
 CONFIGURATION = str(Path(__file__).with_name("tmux.conf"))
 
@@ -190,6 +190,24 @@ class TmuxTerminals:
                 return self._ask((), "capture-pane", "-p", "-t", row.pane)
         raise HostError(f"The tmux session {session} is gone, so there is nothing to see in it.")
 
+    def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
+        """Type a text and Enter into an agent's pane, and look whether it was taken."""
+        from metawsm_rpc.hosts.tmux.typing import PaneGoneError, Typist, one_at_a_time
+
+        def run(commands: Sequence[Sequence[str]], stdin: bytes) -> str:
+            code, output, errors = self._run(*commands, stdin=stdin)
+            if any(sign in errors for sign in ("can't find pane", *_NO_SESSION, *_SERVER_ENDED)):
+                raise PaneGoneError
+            if code != 0:
+                raise self._failure(f"tmux {commands[-1][0]} failed", code, errors)
+            return output
+
+        with one_at_a_time(directory):
+            for row in self._rows(session):
+                if row.is_agent and row.launch == launch:
+                    return Typist(run, row.pane, runner).send(text, forced=forced)
+        return Sent(delivered=False, reason="its terminal is closed")
+
     def attach_command(self, session: str) -> tuple[str, ...]:
         """Return the argv that shows a session in a person's terminal, inside another tmux too."""
         folder = os.environ.get("TMUX_TMPDIR")  # where the socket is; that terminal may have another one
@@ -278,7 +296,7 @@ class TmuxTerminals:
             return ""
         raise self._failure(f"tmux {command[0]} failed", code, errors)
 
-    def _run(self, *commands: Sequence[str], label: str | None = None) -> tuple[int, str, str]:
+    def _run(self, *commands: Sequence[str], label: str | None = None, stdin: bytes = b"") -> tuple[int, str, str]:
         """Run tmux commands in one call, each only if those before it succeeded; return code, output, errors."""
         argv = ["tmux", "-u", "-L", self._socket, "-f", CONFIGURATION]
         for command in commands:
@@ -289,6 +307,7 @@ class TmuxTerminals:
             argv[:-1],
             cwd="/",
             environment={name: value for name, value in os.environ.items() if _TMUX_NEEDS.fullmatch(name)},
+            stdin=stdin,
             label=f"tmux {label or commands[0][0]}",
             accept=None,
         )
