@@ -4,13 +4,15 @@ With `--check` it writes nothing and exits with 1 when one is stale. A new docum
 of `documents`.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metawsm_rpc.domain.lifecycle_page import lifecycle_page
 from metawsm_rpc.policy import schema
+from metawsm_rpc.rpc import openrpc, protocol_page, schemas, typescript
 
 _PACKAGE = Path(__file__).parent
 
@@ -36,7 +38,15 @@ def documents(checkout: Path = _PACKAGE.parent) -> tuple[Document, ...]:
     return (
         Document(checkout / "docs" / "lifecycles.md", lifecycle_page),
         Document(checkout / _PACKAGE.name / "policy" / schema.FILE.name, schema.text),
+        Document(checkout / "docs" / "openrpc.json", lambda: _json(openrpc.document())),
+        Document(checkout / "docs" / "protocol.schema.json", lambda: _json(schemas.document())),
+        Document(checkout / "docs" / "protocol.md", protocol_page.protocol_page),
+        Document(checkout / "editors" / "vscode" / "src" / "protocol.ts", typescript.module),
     )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def main(argv: Sequence[str], documents: Iterable[Document]) -> int:
