@@ -1,0 +1,1 @@
+"""What an editor is shown: diagnostics, lenses, hovers, actions, links, symbols, completion and documents."""
