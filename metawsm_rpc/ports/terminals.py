@@ -1,6 +1,6 @@
 """What the engine needs of the terminals in which agents live."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 
@@ -25,7 +25,7 @@ class Launch(NamedTuple):
 
 
 class Pane(NamedTuple):
-    """What tmux says of one agent's pane; `activity` is in seconds since the epoch."""
+    """What tmux says of one agent's pane; `activity` is in seconds since the epoch, `id` tmux's own."""
 
     session: str
     pid: int
@@ -37,6 +37,7 @@ class Pane(NamedTuple):
     title: str
     command: str
     piped: bool
+    id: str = ""
 
 
 class Exit(NamedTuple):
@@ -91,6 +92,9 @@ class Terminals(Protocol):
     def capture(self, session: str, launch: str) -> str:
         """Return the pane's visible text, without escapes."""
 
+    def captures(self, panes: Iterable[Pane]) -> Mapping[str, str]:
+        """Return the visible texts of panes by launch, with one tmux call; without those that are gone."""
+
     def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
         """Type a text and Enter into an agent's terminal, and look whether it was taken.
 
@@ -104,6 +108,9 @@ class Terminals(Protocol):
 
     def repair_transcript(self, session: str, transcript: str, max_bytes: int) -> None:
         """Pipe the pane to its transcript again, after its pipe died."""
+
+    def printed_before(self, directory: str) -> int:
+        """Return the offset in the transcript at which the output of the launch in this folder begins."""
 
     def read_transcript(self, transcript: str, offset: int, limit: int) -> tuple[bytes, int, int]:
         """Return `(bytes, offset, size)`: logical offsets, which rotation does not change.

@@ -1,7 +1,8 @@
 """The folder of one launch: what the shim in the pane reads, and the record that it leaves.
 
 `environment` and `command` are written for `shim.sh`, which removes the former once it has read
-it; `exit` is the shim's, there whole or not at all. Everything is private to the user.
+it; `exit` is the shim's, there whole or not at all. `printed` is how long the transcript was before.
+Everything is private to the user.
 """
 
 import os
@@ -57,6 +58,22 @@ def is_prepared(directory: str) -> bool:
 def discard_environment(directory: str) -> None:
     """Remove the environment file of a launch whose shim will not read it."""
     Path(directory, "environment").unlink(missing_ok=True)
+
+
+def note_printed(directory: str, size: int) -> None:
+    """Note how long the transcript is before the launch prints anything. Raises `HostError`."""
+    try:
+        _write(f"{directory}/printed", [str(size)])
+    except OSError as error:
+        raise HostError(f"The folder {directory} of the launch cannot be written: {error.strerror}.") from error
+
+
+def printed_before(directory: str) -> int:
+    """Return how long the transcript was before the launch; 0 when nobody has noted it."""
+    try:
+        return int(Path(directory, "printed").read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def exit_record(directory: str) -> Exit | None:

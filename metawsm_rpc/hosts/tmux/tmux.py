@@ -10,14 +10,14 @@ from outside travels in files, or encoded; only allow-listed names stand in argu
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError
 from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.commands import Commands
-from metawsm_rpc.hosts.tmux import launches, process_sessions, transcripts
+from metawsm_rpc.hosts.tmux import captures, launches, process_sessions, transcripts
 from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane, Sent
 
 CONFIGURATION = str(Path(__file__).with_name("tmux.conf"))
@@ -52,6 +52,7 @@ _PANE_FIELDS = (
     "#{@metawsm_agent}",
     "#{@metawsm_launch}",
     "#{@metawsm_pane}",
+    "#{pane_id}",
     "#{pane_current_command}",
     "#{pane_title}",
 )
@@ -115,6 +116,7 @@ class TmuxTerminals:
         launches.write(launch.directory, argv=launch.argv, cwd=launch.cwd, environment=launch.environment)
         try:
             transcripts.prepare(launch.transcript)
+            launches.note_printed(launch.directory, transcripts.read(launch.transcript, 0, 0)[2])
             return self._new_session(launch)
         except BaseException:
             launches.discard_environment(launch.directory)
@@ -133,10 +135,10 @@ class TmuxTerminals:
         width = len(_PANE_FIELDS)
         found = []
         for first in range(0, len(fields), width):
-            name, pid, activity, piped, root, run, ticket, agent, launch, pane, command, title = fields[
+            name, pid, activity, piped, root, run, ticket, agent, launch, is_agent, pane, command, title = fields[
                 first : first + width
             ]
-            if root == self._root and pane:
+            if root == self._root and is_agent:
                 found.append(
                     Pane(
                         session=name,
@@ -149,6 +151,7 @@ class TmuxTerminals:
                         title=title.removesuffix("\n"),
                         command=command,
                         piped=piped == "1",
+                        id=pane,
                     )
                 )
         return tuple(found)
@@ -190,6 +193,12 @@ class TmuxTerminals:
                 return self._ask((), "capture-pane", "-p", "-t", row.pane)
         raise HostError(f"The tmux session {session} is gone, so there is nothing to see in it.")
 
+    def captures(self, panes: Iterable[Pane]) -> dict[str, str]:
+        """Return the visible texts of panes by launch, with one tmux call; without those that are gone."""
+        launches_by_pane = {pane.id: pane.launch for pane in panes}
+        found = captures.capture(lambda commands: self._run(*commands, label="capture-pane"), tuple(launches_by_pane))
+        return {launches_by_pane[pane]: text for pane, text in found.items()}
+
     def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
         """Type a text and Enter into an agent's pane, and look whether it was taken."""
         from metawsm_rpc.hosts.tmux.typing import PaneGoneError, Typist, one_at_a_time
@@ -221,6 +230,10 @@ class TmuxTerminals:
         for row in self._rows(session):
             if row.is_agent:
                 self._ask((), "pipe-pane", "-t", row.pane, transcripts.pipe_command(transcript, max_bytes))
+
+    def printed_before(self, directory: str) -> int:
+        """Return the offset in the transcript at which the output of the launch in this folder begins."""
+        return launches.printed_before(directory)
 
     def read_transcript(self, transcript: str, offset: int, limit: int) -> tuple[bytes, int, int]:
         """Return `(bytes, offset, size)`: logical offsets, which rotation does not change.
