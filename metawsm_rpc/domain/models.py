@@ -113,7 +113,8 @@ class Agent(NamedTuple):
     `due` says why a new launch is owed (`resume`, `restart`, `iterate`, `budget`), or None.
     `said` is what it last stated of itself at `said_at` (`working`, `waiting`, `idle` or `error`), in
     the words of `said_what`, by its own `signal` or a `hook` of its program (`said_by`).
-    `automatic_restarts` counts since the last start by hand.
+    `automatic_restarts` counts since the last start by hand. `conversation` is the program's own id of
+    what it can go on with, and `conversation_launch` the launch that began that or last went on with it.
     """
 
     run_id: str
@@ -134,6 +135,8 @@ class Agent(NamedTuple):
     said_by: Literal["signal", "hook"] | None
     said_what: str | None
     automatic_restarts: int
+    conversation: str | None
+    conversation_launch: str | None
     started_at: str | None
     last_activity_at: str | None
     last_progress_at: str | None

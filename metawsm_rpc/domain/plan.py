@@ -270,6 +270,8 @@ def _agent(request: PlanRequest, ticket: str, agent: PlannedAgent) -> Agent:
         said_by=None,
         said_what=None,
         automatic_restarts=0,
+        conversation=None,
+        conversation_launch=None,
         started_at=None,
         last_activity_at=None,
         last_progress_at=None,

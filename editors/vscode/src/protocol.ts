@@ -40,6 +40,10 @@ export interface Agent {
   saidWhat: string | null;
   /** How often it was started again by itself since the last start by hand. */
   automaticRestarts: number;
+  /**  */
+  conversation: string | null;
+  /**  */
+  conversationLaunch: string | null;
   /** When it was last started. */
   startedAt: string | null;
   /** When its terminal last changed. */
