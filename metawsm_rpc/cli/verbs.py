@@ -32,6 +32,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "plan": ("running", "show what a run would do, and do nothing"),
     "status": ("looking", "show one run, or all of them"),
     "runs": ("looking", "list the runs of this root"),
+    "watch": ("watching", "supervise this root, with a live view of all runs"),
     "wait": ("running", "wait until a run has settled"),
     "attach": ("looking", "open an agent's terminal"),
     "logs": ("looking", "print what an agent has printed"),
