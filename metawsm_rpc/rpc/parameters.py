@@ -1,14 +1,19 @@
 """The parameters of verbs: models made from the signatures of `Service`, which check what clients send."""
 
 import inspect
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from metawsm_rpc.domain.wire import camel
 from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.rpc.faults import shortened
 from metawsm_rpc.service import Service
-from metawsm_rpc.verbs import VERBS, Verb
+from metawsm_rpc.verbs import Verb
+
+_SHOWN = 20
+"""So many wrong parameters are told of."""
 
 
 class Parameters(BaseModel):
@@ -21,6 +26,7 @@ class Parameters(BaseModel):
     root: str | None = None
 
 
+@cache
 def model(verb: Verb) -> type[Parameters]:
     """Return the model of a verb's parameters: camelCase keys, nothing unknown, no conversions."""
     method = getattr(Service, verb.method)
@@ -33,9 +39,6 @@ def model(verb: Verb) -> type[Parameters]:
     return create_model(f"{verb.name[:1].upper()}{verb.name[1:]}Params", __base__=Parameters, **fields)
 
 
-MODELS = {verb.name: model(verb) for verb in VERBS}
-
-
 def checked(verb: Verb, sent: object) -> tuple[str | None, dict[str, Any]]:
     """Return `(root, arguments)` for the verb's method.
 
@@ -44,10 +47,11 @@ def checked(verb: Verb, sent: object) -> tuple[str | None, dict[str, Any]]:
     if sent is not None and not isinstance(sent, dict):
         raise InvalidParamsError(f"The parameters of {verb.name} are an object, not {type(sent).__name__}.")
     try:
-        found = MODELS[verb.name].model_validate(sent or {})
+        found = model(verb).model_validate(sent or {})
     except ValidationError as error:
         problems = [
-            {"parameter": ".".join(map(str, problem["loc"])), "message": problem["msg"]} for problem in error.errors()
+            {"parameter": shortened(".".join(map(str, problem["loc"]))), "message": shortened(problem["msg"])}
+            for problem in error.errors(include_input=False, include_context=False, include_url=False)[:_SHOWN]
         ]
         listed = "; ".join(f"{problem['parameter']}: {problem['message']}" for problem in problems)
         raise InvalidParamsError(f"{verb.name} cannot be called so: {listed}.", details=problems) from error

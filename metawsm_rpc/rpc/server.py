@@ -1,133 +1,176 @@
-"""The server: every verb as a request `metawsm/<verb>` and as a command `metawsm.<verb>`.
+"""The server: every verb as a request `metawsm/<verb>` and as a command `metawsm.<verb>`, and what editors show.
 
-The event loop only takes messages and sends answers; verbs run on threads of the server's own.
+The event loop only takes messages and hands answers on. Verbs run on threads of `calling.py`, each
+root is followed by a thread of `feed.py`, and bytes are read and written by those of `transport.py`.
+Everything heavy is imported after `initialize` has been answered.
 """
 
 import asyncio
-import logging
-import os
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from metawsm_rpc import __version__
-from metawsm_rpc.composition import find_root, open_service
-from metawsm_rpc.domain.wire import wire
-from metawsm_rpc.errors import InternalError, InvalidParamsError, MetawsmError
-from metawsm_rpc.rpc.converter import converter
-from metawsm_rpc.rpc.parameters import checked
-from metawsm_rpc.service import Service
-from metawsm_rpc.verbs import VERBS, Verb
+from metawsm_rpc.errors import MetawsmError, NotTrustedError
+from metawsm_rpc.rpc import features
+from metawsm_rpc.rpc.calling import Calls, encoded, pool_of
+from metawsm_rpc.rpc.client import Client
+from metawsm_rpc.rpc.lifecycle import run, watch_parent
+from metawsm_rpc.rpc.options import Options, options
+from metawsm_rpc.rpc.progress import Progress
+from metawsm_rpc.rpc.protocol import Encoded, MetawsmProtocol
+from metawsm_rpc.rpc.roots import Root, Roots
+from metawsm_rpc.rpc.transport import Writer
+from metawsm_rpc.verbs import BY_NAME, VERBS, Verb
 
-_THREADS = 16
-"""How many verbs run at a time; those that wait for a run hold one each."""
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.view import View
+
+SCHEME = "metawsm"
+"""The scheme of virtual documents."""
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
+CommandHandler = Callable[["MetawsmServer", str, dict[str, Any]], Awaitable[Any]]
 
 
-class Roots:
-    """The services of a server, one for each root that was asked for."""
+class MetawsmServer(LanguageServer):
+    """The server's state: the client, the roots, the threads."""
+
+    protocol: MetawsmProtocol
 
     def __init__(self) -> None:
-        self.default = Path.cwd()
-        self._services: dict[Path, Service] = {}
+        super().__init__(SCHEME, __version__, protocol_cls=MetawsmProtocol)
+        self.scheme = SCHEME
+        self.client = Client(self.protocol)
+        self.options = Options()
+        self.roots = Roots()
+        self.calls = Calls()
+        self.progress_of_work = Progress(self)
+        self.command_handler: CommandHandler = MetawsmServer.run_command
+        self.end: Callable[[int], None] = lambda _: None
 
-    def service(self, named: str | None) -> Service:
-        """Return the service on a root: a path, a file URI, or None for the workspace folder's."""
-        root = find_root(self.default) if named is None else path_of(named)
-        if not root.is_dir():
-            raise InvalidParamsError(f"The root {named or root} is not a folder; name one that exists.")
-        if root not in self._services:
-            self._services[root] = open_service(root)
-        return self._services[root]
+    def begin(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
+        """Be ready for messages."""
+        self.loop = loop
+        self.writer = writer
+        self.protocol.set_writer(writer)
 
-    def close(self) -> None:
-        """Let go of everything; agents go on."""
-        for service in self._services.values():
-            service.shut_down()
+    async def let_go(self) -> None:
+        """Cut off what this process drives and give up what it holds; agents go on."""
+        await self.calls.on("stops", self.roots.close)
+
+    # --- verbs ---
+
+    def root_of(self, uri: str | None) -> Root:
+        """Return the root that a document belongs to: its workspace folder's, else the first one's."""
+        return self.roots.holding(uri)
+
+    async def call(self, root: Root, verb: str, params: dict[str, Any] | None = None) -> Any:
+        """Call a verb and return its answer as plain JSON, as a request would get it. Raises `MetawsmError`."""
+        return await self._call(BY_NAME[verb], params, root, _as_it_is)
+
+    async def run_command(self, verb: str, params: dict[str, Any]) -> Any:
+        """Carry out a command that an editor sent without help of ours: exactly the verb."""
+        return await self._call(BY_NAME[verb], params, None, _as_it_is)
+
+    async def _call(self, verb: Verb, sent: Any, root: Root | None, finish: Callable[[Any], Any]) -> Any:
+        """Check what was sent and call the verb on a thread, where its answer is made ready as well."""
+        if isinstance(sent, dict) and "workDoneToken" in sent:
+            self.progress_of_work.offered(sent["workDoneToken"])
+            sent = {name: value for name, value in sent.items() if name != "workDoneToken"}
+        return await self.calls.on(pool_of(verb), self._work, verb, sent, root, finish)
+
+    def _work(self, verb: Verb, sent: Any, root: Root | None, finish: Callable[[Any], Any]) -> Any:
+        from metawsm_rpc.domain.wire import wire
+        from metawsm_rpc.rpc.parameters import checked
+
+        named, arguments = checked(verb, sent)
+        if root is None or named is not None:
+            root = self.roots.named(named)
+        if not (root.trusted or verb.reads):
+            raise NotTrustedError(
+                f"{root.path} is not trusted, so metawsm only reads there; {verb.name} would change or execute something.",
+                hint="Trust the folder in the editor, or start the server without `trusted: false`.",
+            )
+        return finish(wire(getattr(root.service, verb.method)(**arguments)))
+
+    async def view(self, root: Root) -> "View":
+        """Return what editors are shown of a root, as it is now."""
+        return await self.calls.on("looks", _view, root)
+
+    # --- the person ---
+
+    def report(self, error: BaseException, doing: str) -> None:
+        """Tell the log of what should not have happened; what a person can act on is told by its answer."""
+        if not isinstance(error, MetawsmError):
+            self.client.log("".join([f"{doing}: ", *traceback.format_exception(error)]), types.MessageType.Error)
 
 
-def path_of(named: str) -> Path:
-    """Return the folder that a path or a file URI names."""
-    parts = urlsplit(named)
-    return Path(unquote(parts.path) if parts.scheme == "file" else named).expanduser().resolve()
+def _view(root: Root) -> "View":
+    from metawsm_rpc.rpc.view import view_of
+
+    return view_of(str(root.path), root.service)
 
 
-def create_server() -> tuple[LanguageServer, Roots]:
-    """Return a server with every verb registered, and the roots that it serves."""
-    # pygls logs every payload, and a traceback for every error that a client is told.
-    logging.getLogger("pygls").setLevel(logging.CRITICAL)
-    server = LanguageServer("metawsm", __version__, converter_factory=converter)
-    roots = Roots()
-    pool = ThreadPoolExecutor(_THREADS, "verb")
+def _as_it_is(answer: Any) -> Any:
+    return answer
 
-    @server.feature(types.INITIALIZE)
-    def initialize(params: types.InitializeParams) -> None:
-        roots.default = _workspace_folder(params) or roots.default
 
+def create_server() -> MetawsmServer:
+    """Return a server with every verb and every feature of the editor registered."""
+    server = MetawsmServer()
+    server.feature(types.INITIALIZE)(_initialize(server))
+    server.feature("rpc.discover")(_discover)
     for verb in VERBS:
-        server.feature(f"metawsm/{verb.name}")(_request(verb, roots, pool))
-        server.command(f"metawsm.{verb.name}")(_command(verb, roots, pool))
-    return server, roots
+        server.feature(f"{SCHEME}/{verb.name}")(_request(server, verb))
+        server.command(f"{SCHEME}.{verb.name}")(_command(server, verb))
+    features.register(server)
+    return server
 
 
-def _workspace_folder(params: types.InitializeParams) -> Path | None:
-    options = params.initialization_options
-    if isinstance(options, dict) and isinstance(options.get("root"), str):
-        return path_of(options["root"])
-    named = params.workspace_folders[0].uri if params.workspace_folders else params.root_uri or params.root_path
-    return path_of(named) if named else None
+def _initialize(server: MetawsmServer) -> Callable[[types.InitializeParams], None]:
+    def initialize(params: types.InitializeParams) -> None:
+        if params.process_id is not None:
+            watch_parent(params.process_id, server.end)
+        server.options, problems = options(params.initialization_options)
+        server.roots.trusted = server.options.trusted
+        for problem in problems:
+            server.client.show(problem, types.MessageType.Error)
+        if server.options.root is not None:
+            server.roots.add(server.options.root)
+            return
+        folders = [folder.uri for folder in params.workspace_folders or ()]
+        for folder in folders or filter(None, [params.root_uri or params.root_path]):
+            server.roots.add(folder)
+
+    return initialize
 
 
-def _request(verb: Verb, roots: Roots, pool: ThreadPoolExecutor) -> Handler:
-    async def request(*arguments: Any) -> Any:
-        return await _call(verb, arguments[0] if arguments else None, roots, pool)
+async def _discover(*_: Any) -> Any:
+    from metawsm_rpc.rpc.openrpc import document
+
+    return document()
+
+
+def _request(server: MetawsmServer, verb: Verb) -> Handler:
+    async def request(params: Any) -> Any:
+        return Encoded(await server._call(verb, params, None, encoded))  # noqa: SLF001 - its other half
 
     return request
 
 
-def _command(verb: Verb, roots: Roots, pool: ThreadPoolExecutor) -> Handler:
+def _command(server: MetawsmServer, verb: Verb) -> Handler:
     # Editors send `[params]`, `[{}]`, `[null]`, `[]` or nothing; VS Code's menus a second null.
     async def command(*arguments: Any) -> Any:
-        return await _call(verb, arguments[0] if arguments else None, roots, pool)
+        sent = arguments[0] if arguments else None
+        return await server.command_handler(server, verb.name, {} if sent is None else sent)
 
     return command
 
 
-async def _call(verb: Verb, sent: object, roots: Roots, pool: ThreadPoolExecutor) -> Any:
-    try:
-        root, arguments = checked(verb, sent)
-        method = partial(_on_thread, roots, verb, root, arguments)
-        return await asyncio.get_running_loop().run_in_executor(pool, method)
-    except MetawsmError as error:
-        raise as_json_rpc(error) from error
-    except Exception as error:
-        defect = InternalError(f"{verb.name} failed in a way that it should not: {type(error).__name__}: {error}")
-        raise as_json_rpc(defect) from error
-
-
-def _on_thread(roots: Roots, verb: Verb, root: str | None, arguments: dict[str, Any]) -> Any:
-    return wire(getattr(roots.service(root), verb.method)(**arguments))
-
-
-def as_json_rpc(error: MetawsmError) -> JsonRpcException:
-    """Return an error as pygls sends it."""
-    return JsonRpcException(error.message, error.code, wire(error.data()))
-
-
 def serve() -> None:
     """Serve on standard input and output until the client goes."""
-    server, roots = create_server()
-    try:
-        server.start_io()
-    finally:
-        roots.close()
-        # A verb that waits for a run must not hold the process up.
-        os._exit(0)
+    run(create_server())

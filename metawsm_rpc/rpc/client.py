@@ -1,0 +1,71 @@
+"""The client: what it can do, and asking it for things without ever waiting for ever."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.protocol import MetawsmProtocol
+
+_ANSWER_SECONDS = 10.0
+"""How long a client may take to answer. Some never do (Emacs' eglot to `window/showDocument`)."""
+
+
+class Client:
+    """Speaks to the client. `ask` is for the event loop; the rest may be called from any thread."""
+
+    def __init__(self, protocol: "MetawsmProtocol") -> None:
+        self._protocol = protocol
+        self._capabilities: dict[str, Any] = {}
+        self.name: str | None = None
+
+    def told(self, params: dict[str, Any]) -> None:
+        """Keep what the client says of itself in `initialize`, as it was sent."""
+        capabilities = params.get("capabilities")
+        self._capabilities = capabilities if isinstance(capabilities, dict) else {}
+        info = params.get("clientInfo")
+        self.name = str(info.get("name")) if isinstance(info, dict) else None
+
+    def can(self, capability: str) -> bool:
+        """Return whether the client has a capability, named by its path: `window.showDocument`.
+
+        One that is an object counts unless its `support` or `refreshSupport` is not true.
+        """
+        found: Any = self._capabilities
+        for name in capability.split("."):
+            if not isinstance(found, dict):
+                return False
+            found = found.get(name)
+        if isinstance(found, dict):
+            return all(found.get(name, True) is True for name in ("support", "refreshSupport"))
+        return bool(found)
+
+    async def ask(self, method: str, params: Any = None, *, within: float | None = _ANSWER_SECONDS) -> Any:
+        """Send a request and return its result; None when there is none in time, or an error."""
+        msg_id = self._protocol.next_id()
+        future = self._protocol.send_request(method, params, msg_id=msg_id)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), within)
+        except Exception:  # noqa: BLE001 - a client that cannot do it is no failure of ours
+            return None
+        finally:
+            self._protocol.forget(msg_id)
+
+    def show(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
+        """Tell a person something."""
+        self._protocol.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(kind, message))
+
+    def log(self, message: str, kind: types.MessageType = types.MessageType.Log) -> None:
+        """Write to the client's log."""
+        self._protocol.notify(types.WINDOW_LOG_MESSAGE, types.LogMessageParams(kind, message))
+
+    async def show_document(
+        self, uri: str, *, take_focus: bool = True, selection: types.Range | None = None, external: bool = False
+    ) -> bool:
+        """Open a document in the editor; False when it cannot or did not."""
+        if not self.can("window.showDocument"):
+            return False
+        params = types.ShowDocumentParams(uri, external, take_focus, selection)
+        shown = await self.ask(types.WINDOW_SHOW_DOCUMENT, params)
+        return bool(getattr(shown, "success", False))

@@ -1,0 +1,39 @@
+"""Errors as the client is told of them: a code, one sentence, and `{kind, hint, details}`."""
+
+from typing import Any
+
+from lsprotocol.types import ResponseError
+from pygls.exceptions import JsonRpcException
+
+from metawsm_rpc.domain.wire import wire
+from metawsm_rpc.errors import InternalError, MetawsmError
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+NOT_INITIALIZED = -32002
+CANCELLED = -32800
+
+_SHOWN = 200
+"""So many characters of what a client sent are quoted to it."""
+
+
+def response_error(error: BaseException, doing: str) -> ResponseError:
+    """Return what is answered instead of a result; an error that is nobody's fault but ours says so."""
+    if isinstance(error, MetawsmError):
+        return ResponseError(error.code, error.message, wire(error.data()))
+    if isinstance(error, JsonRpcException):
+        return error.to_response_error()
+    defect = InternalError(f"{doing} failed in a way that it should not: {type(error).__name__}: {shortened(str(error))}")
+    return ResponseError(defect.code, defect.message, defect.data())
+
+
+def refusal(code: int, message: str) -> ResponseError:
+    """Return an error of the protocol itself."""
+    return ResponseError(code, message, {"kind": "invalid_params", "hint": None, "details": None})
+
+
+def shortened(text: Any, length: int = _SHOWN) -> str:
+    """Return what a client sent, cut to what is worth quoting."""
+    whole = str(text)
+    return whole if len(whole) <= length else f"{whole[:length]}…"

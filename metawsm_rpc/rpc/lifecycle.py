@@ -1,0 +1,135 @@
+"""From the first byte to the last: how the server begins, and all the ways in which it ends.
+
+However it ends, agents go on: drives are cut off, the lease of each root is given up, what was
+answered is written, and the process goes, within about a second.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from metawsm_rpc.rpc import faults
+from metawsm_rpc.rpc.transport import Budget, Reader, Writer
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.server import MetawsmServer
+
+_ANSWERING_SECONDS = 0.5
+"""How long answers are still worked on after the input has ended: a script may send everything, then read."""
+
+_CLEAN_UP_SECONDS = 1.0
+_FLUSH_SECONDS = 0.5
+_PARENT_SECONDS = 1.0
+_INTERRUPTED = 130
+
+
+def run(server: "MetawsmServer") -> None:
+    """Serve on this process's standard input and output; does not return."""
+    try:
+        incoming, outgoing = _take_standard_streams()
+    except OSError as error:
+        sys.exit(f"metawsm serve speaks on standard input and output, and one of them is closed: {error}")
+    # What was imported stays for ever: looking at it again and again would hold answers up.
+    gc.freeze()
+    gc.enable()
+    os._exit(asyncio.run(_serve(server, incoming, outgoing)))
+
+
+async def _serve(server: "MetawsmServer", incoming: int, outgoing: int) -> int:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[int] = loop.create_future()
+
+    def end(status: int) -> None:
+        if not over.done():
+            over.set_result(status)
+
+    server.end = end
+    for number, status in ((signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, _INTERRUPTED)):
+        loop.add_signal_handler(number, end, status)
+    budget = Budget()
+    writer = Writer(outgoing, budget, lambda: _soon(loop, end))
+    server.begin(loop, writer)
+
+    def on_body(body: bytes, release: Callable[[], None]) -> None:
+        task = server.protocol.receive(body)
+        if task is None:
+            release()
+        else:
+            task.add_done_callback(lambda _: release())
+
+    def on_end() -> None:
+        loop.create_task(_answer_and_end(server, end))  # noqa: RUF006 - `over` keeps the loop until it is done
+
+    reader = Reader(
+        os.fdopen(incoming, "rb"),
+        budget,
+        loop,
+        on_body=on_body,
+        on_fault=lambda why: server.protocol.send_error(None, faults.PARSE_ERROR, why),
+        on_end=on_end,
+    )
+    reader.start()
+    status = await over
+    with suppress(TimeoutError):
+        await asyncio.wait_for(server.let_go(), _CLEAN_UP_SECONDS)
+    await loop.run_in_executor(None, writer.drain, _FLUSH_SECONDS)
+    return status
+
+
+async def _answer_and_end(server: "MetawsmServer", end: Callable[[int], None]) -> None:
+    if pending := server.protocol.pending:
+        await asyncio.wait(pending, timeout=_ANSWERING_SECONDS)
+    end(0)
+
+
+def _take_standard_streams() -> tuple[int, int]:
+    """Return descriptors of our own for input and output.
+
+    Whatever else reads or prints in this process, or in a program that it starts, gets nothing and
+    is written to standard error: it must not take or break messages.
+    """
+    incoming, outgoing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        os.dup2(nothing, 1)
+    os.close(nothing)
+    return incoming, outgoing
+
+
+def watch_parent(process_id: int, end: Callable[[int], None]) -> None:
+    """End the server when the process that `initialize` names is gone, as the specification asks.
+
+    One that cannot be seen, as from inside a container, is not watched: the end of input tells as well.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        if hasattr(os, "pidfd_open"):
+            loop.add_reader(os.pidfd_open(process_id), end, 0)
+            return
+        os.kill(process_id, 0)
+    except OSError:
+        return
+
+    def look() -> None:
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            end(0)
+        except PermissionError:
+            return
+        else:
+            loop.call_later(_PARENT_SECONDS, look)
+
+    loop.call_later(_PARENT_SECONDS, look)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, end: Callable[[int], None]) -> None:
+    loop.call_soon_threadsafe(end, 0)

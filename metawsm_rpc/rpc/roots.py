@@ -1,0 +1,118 @@
+"""The roots that a server works on: one for each workspace folder, and what requests name besides."""
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from metawsm_rpc.service import Service
+
+
+class Root:
+    """A root and the verbs on it; untrusted ones are only read."""
+
+    def __init__(self, path: Path, *, trusted: bool) -> None:
+        self.path = path
+        self.trusted = trusted
+        self._service: Service | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def service(self) -> "Service":
+        """The verbs; for threads, not for the event loop. Raises `NotTrustedError` where nothing may be used."""
+        from metawsm_rpc.composition import open_service
+
+        with self._lock:
+            if self._service is None:
+                self._service = open_service(self.path, trusted=self.trusted)
+            return self._service
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the verbs were needed already."""
+        return self._service is not None
+
+    def close(self) -> None:
+        """Let go of everything; agents go on."""
+        with self._lock:
+            if self._service is not None:
+                self._service.shut_down()
+
+
+class Roots:
+    """Finds the root that is meant. Paths are as given until somebody asks: `initialize` touches no disk."""
+
+    def __init__(self) -> None:
+        self.trusted = True
+        self._folders: dict[str, Path] = {}
+        self._roots: dict[Path, Root] = {}
+
+    def add(self, folder: str) -> None:
+        """Add a workspace folder: a file URI or a path."""
+        if (path := path_of(folder)) is not None:
+            self._folders[folder] = path
+
+    def remove(self, folder: str) -> None:
+        """Take a workspace folder away; runs of its root go on."""
+        self._folders.pop(folder, None)
+
+    @property
+    def of_folders(self) -> tuple[Root, ...]:
+        """The roots of the workspace folders, in their order; that of the current folder when there are none."""
+        from metawsm_rpc.composition import find_root
+
+        paths = dict.fromkeys(find_root(folder) for folder in list(self._folders.values()) or [Path.cwd()])
+        return tuple(self._root(path) for path in paths)
+
+    @property
+    def opened(self) -> tuple[Root, ...]:
+        """All roots whose verbs were needed."""
+        return tuple(root for root in list(self._roots.values()) if root.is_open)
+
+    def named(self, name: str | None) -> Root:
+        """Return the root that a request names: a path or file URI, None for the first workspace folder's.
+
+        Raises `InvalidParamsError` when it is no folder.
+        """
+        from metawsm_rpc.composition import resolve_root
+        from metawsm_rpc.errors import InvalidParamsError
+
+        if name is None:
+            first = self.of_folders[0]
+            return self._root(resolve_root(str(first.path), {}))
+        path = path_of(name)
+        if path is None:
+            raise InvalidParamsError(f"The root {name!r} is neither a path nor a file URI.")
+        return self._root(resolve_root(str(path), {}))
+
+    def holding(self, uri: str | None) -> Root:
+        """Return the root that a document belongs to; the first workspace folder's when it is in none."""
+        roots = self.of_folders
+        path = path_of(uri) if uri else None
+        if path is not None:
+            path = path.resolve()
+            inside = [root for root in roots if root.path == path or root.path in path.parents]
+            if inside:
+                return max(inside, key=lambda root: len(root.path.parts))
+        return roots[0]
+
+    def close(self) -> None:
+        """Let go of every root."""
+        for root in self.opened:
+            root.close()
+
+    def _root(self, path: Path) -> Root:
+        return self._roots.setdefault(path, Root(path, trusted=self.trusted))
+
+
+def path_of(named: str) -> Path | None:
+    """Return the path that a path or a file URI names; None when it is another kind of URI."""
+    try:
+        parts = urlsplit(named)
+    except ValueError:
+        return Path(named)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    # A drive or a colon in a name is no scheme; `metawsm:/run/x` and `untitled:1` are.
+    return None if parts.scheme and not named.startswith(("/", "~", ".")) else Path(named)
