@@ -70,9 +70,25 @@ class StepAnswer(NamedTuple):
 
 
 class GuidanceAnswer(NamedTuple):
-    """A question as it is now."""
+    """A question as it is now; `reason` says why the agent does not have the answer yet."""
 
     guidance: Guidance
+    reason: str | None = None
+
+
+class Asked(NamedTuple):
+    """The event that tells of a question, its id, and what became of it; None for a stale launch."""
+
+    event: Event
+    guidance_id: str | None
+    guidance: Guidance | None
+
+
+class Sent(NamedTuple):
+    """Whether a text was taken by the program; `reason` says why not, or what is not sure."""
+
+    delivered: bool
+    reason: str | None
 
 
 class SignalAnswer(NamedTuple):

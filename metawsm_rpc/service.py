@@ -294,17 +294,24 @@ class Service:
         ticket: str | None = None,
         agent: str | None = None,
     ) -> answers.RunAnswer:
-        """Let agents go on with feedback: it is added to their brief, and completed or stopped ones start again."""
+        """Let agents go on with feedback: it is added to their brief; who is at work is sent it, who is not starts again.
+
+        What was sent, or why it was not, is an event.
+        """
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
         self._sweeper.sweep([run.run_id])
+        live: list[Agent] = []
         self._drives.holding(
             run.run_id,
-            lambda lease: redoing.iterate(
-                self.world, run.run_id, lease, feedback=feedback, name=agent, ticket=_own(run, ticket, agent)
+            lambda lease: live.extend(
+                redoing.iterate(
+                    self.world, run.run_id, lease, feedback=feedback, name=agent, ticket=_own(run, ticket, agent)
+                )
             ),
         )
+        redoing.tell(self.world, live, feedback)
         return self._answer(run)
 
     def retry_step(self, run_id: str | None = None, *, ticket: str | None = None, index: int) -> answers.StepAnswer:
@@ -384,6 +391,19 @@ class Service:
 
     # --- agents and their people ---
 
+    def send(
+        self, run_id: str | None = None, *, agent: str, ticket: str | None = None, text: str, force: bool = False
+    ) -> answers.Sent:
+        """Type a text into an agent's terminal and send it; not while the agent waits for a decision, unless forced.
+
+        Raises `IllegalTransitionError` when the terminal is closed.
+        """
+        from metawsm_rpc.engine import sending
+
+        run = self.select(run_id, ticket)
+        self._sweeper.sweep([run.run_id])
+        return answers.Sent(*sending.send(self.world, self.agent(run, agent, ticket), text, forced=force))
+
     def signal(
         self,
         run_id: str,
@@ -409,11 +429,33 @@ class Service:
 
         Raises `IllegalTransitionError` when it is not open any more.
         """
-        from metawsm_rpc.engine import talking
+        from metawsm_rpc.engine import guidance
 
         if not self._has_state():
             raise GuidanceNotFoundError(f"There is no question {guidance_id!r} here: this root has no runs.")
-        return answers.GuidanceAnswer(talking.answer(self.world, guidance_id, answer))
+        self._sweeper.sweep([self.world.store.guidance(guidance_id).run_id])
+        return answers.GuidanceAnswer(*guidance.answer(self.world, guidance_id, answer))
+
+    @contextmanager
+    def asking(
+        self,
+        run_id: str,
+        *,
+        ticket: str,
+        agent: str,
+        launch: str,
+        message: str | None,
+        choices: Sequence[str] = (),
+        data: Mapping[str, Any] | None = None,
+    ) -> Iterator[answers.Asked]:
+        """Ask for an agent and wait for the answer, which counts as delivered when the block has ended."""
+        from metawsm_rpc.engine import guidance, signals
+
+        if not self._has_state():
+            raise RunNotFoundError(f"There is no run {run_id!r} here; a question belongs to a run of its root.")
+        question = signals.Signal(run_id, ticket, agent, launch, "guidance", message, tuple(choices), data)
+        with guidance.asking(self.world, question) as (event, asked):
+            yield answers.Asked(event, asked.id if asked else None, asked)
 
     # --- tickets, policy, health of the set-up ---
 
@@ -561,12 +603,11 @@ class Service:
         """Sweep again and again: at once when somebody has written, else twice a second; until the deadline."""
         store = self.world.store
         while True:
-            # What this process writes itself is no change to SQLite's number, but has events.
-            before = (store.data_version(), store.seq())
+            before = store.data_version()
             self._look()
             yield
             until = time.monotonic() + _SWEEP_SECONDS
-            while (store.data_version(), store.seq()) == before and time.monotonic() < until:
+            while store.data_version() == before and time.monotonic() < until:
                 if deadline is not None and time.monotonic() >= deadline:
                     return
                 time.sleep(_LOOK_SECONDS)

@@ -39,6 +39,7 @@ _METHODS = (
     "iterate",
     "retry_step",
     "skip_step",
+    "send",
     "answer",
     "signal",
     "transcript",

@@ -2,26 +2,16 @@
 
 import json
 import os
-import time
+import sys
 from argparse import ArgumentParser, Namespace
-from typing import NamedTuple
 
 from metawsm_rpc.cli import output
+from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.domain.models import Event, Guidance
+from metawsm_rpc.domain.models import Event
 from metawsm_rpc.errors import InvalidParamsError
 from metawsm_rpc.service import Service
-
-_WAIT_SECONDS = 0.05
-
-
-class _Asked(NamedTuple):
-    """What the signal answers, and what became of its question."""
-
-    event: Event
-    guidance_id: str | None
-    guidance: Guidance
 
 
 def _signal_arguments(parser: ArgumentParser) -> None:
@@ -48,31 +38,38 @@ def _from_environment(parsed: Namespace, name: str) -> str:
 
 
 def _signal(parsed: Namespace) -> int:
+    sender = {name: _from_environment(parsed, name) for name in ("run_id", "ticket", "agent", "launch")}
     with service(parsed) as verbs:
+        if parsed.type == "guidance" and parsed.wait:
+            return _ask(verbs, parsed, sender)
         told = verbs.signal(
-            _from_environment(parsed, "run_id"),
-            ticket=_from_environment(parsed, "ticket"),
-            agent=_from_environment(parsed, "agent"),
-            launch=_from_environment(parsed, "launch"),
-            type=parsed.type,
-            message=parsed.message,
-            choices=parsed.choice,
-            data=_data(parsed.data),
+            **sender, type=parsed.type, message=parsed.message, choices=parsed.choice, data=_data(parsed.data)
         )
-        if told.event.type == "stale_signal":
-            output.say("metawsm: this is not the agent's latest launch, so the signal was only recorded.")
-        if told.guidance_id is None or not parsed.wait:
-            if parsed.json:
-                output.print_json(told)
-            return 0
-        question = _await_answer(verbs, told.guidance_id)
-    if question.status == "withdrawn":
-        output.say("metawsm: the question was withdrawn.")
+    _tell_stale(told.event)
     if parsed.json:
-        output.print_json(_Asked(*told, question))
-    elif question.status == "answered":
-        output.line(question.answer or "")
-    return 0 if question.status == "answered" else 1
+        output.print_json(told)
+    return 0
+
+
+def _ask(verbs: Service, parsed: Namespace, sender: dict[str, str]) -> int:
+    """Ask and wait; the answer counts as delivered when it has been printed."""
+    with verbs.asking(**sender, message=parsed.message, choices=parsed.choice, data=_data(parsed.data)) as asked:
+        _tell_stale(asked.event)
+        question = asked.guidance
+        answered = question is not None and question.status == "answered"
+        if question is not None and question.status == "withdrawn":
+            output.say("metawsm: the question was withdrawn: its agent was stopped, has ended, or was started again.")
+        if parsed.json:
+            output.print_json(asked)
+        elif question is not None and answered:
+            output.line(question.answer or "")
+        sys.stdout.flush()
+    return 0 if answered else 1
+
+
+def _tell_stale(event: Event) -> None:
+    if event.type == "stale_signal":
+        output.say("metawsm: this is not the agent's latest launch, so the signal was only recorded.")
 
 
 def _data(text: str | None) -> dict[str, object] | None:
@@ -87,34 +84,62 @@ def _data(text: str | None) -> dict[str, object] | None:
     return data
 
 
-def _await_answer(verbs: Service, guidance_id: str) -> Guidance:
-    store = verbs.world.store
-    while True:
-        version = store.data_version()
-        question = store.guidance(guidance_id)
-        if question.status != "pending":
-            break
-        while store.data_version() == version:
-            time.sleep(_WAIT_SECONDS)
-    if question.status == "answered":
-        with store.transaction() as transaction:
-            transaction.delivered(guidance_id)
-    return store.guidance(guidance_id)
+# --- answer and send ---
 
 
 def _answer_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="the question's id, as status shows it")
-    parser.add_argument("text", metavar="TEXT", help="the answer")
+    parser.add_argument("text", metavar="TEXT", help="the answer: one of the choices, or any other; - reads it")
 
 
 def _answer(parsed: Namespace) -> int:
     with service(parsed) as verbs:
-        answered = verbs.answer(parsed.id, parsed.text)
+        answered = verbs.answer(parsed.id, _text(parsed.text))
+    question = answered.guidance
     if parsed.json:
         output.print_json(answered)
+    elif answered.reason is None:
+        output.line(f"{question.agent} on {question.ticket} has the answer.")
     else:
-        output.line(f"{answered.guidance.agent} on {answered.guidance.ticket} has the answer.")
+        output.say(
+            f"The answer is kept, but {question.agent} on {question.ticket} does not have it: {answered.reason}."
+        )
     return 0
+
+
+def _send_arguments(parser: ArgumentParser) -> None:
+    add_part_of_run(parser)
+    add_agent(parser)
+    parser.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads it from standard input")
+    parser.add_argument("--force", action="store_true", help="type it into whatever is open there")
+
+
+def _send(parsed: Namespace) -> int:
+    if parsed.text is None:
+        # With the run given as a flag, or only one open, the only free word is the text.
+        parsed.run, parsed.text = None, parsed.run
+    if parsed.agent is None or parsed.text is None:
+        raise InvalidParamsError("Say to whom and what: metawsm send RUN --agent NAME TEXT.")
+    text = _text(parsed.text)
+    with service(parsed) as verbs:
+        sent = verbs.send(**selector(parsed), agent=parsed.agent, text=text, force=parsed.force)
+    if parsed.json:
+        output.print_json(sent)
+    elif sent.delivered:
+        output.line(f"{parsed.agent} has it{f': {sent.reason}' if sent.reason else ''}.")
+    else:
+        output.say(f"{parsed.agent} was not told: {sent.reason}.", colour="red")
+    return 0 if sent.delivered else 1
+
+
+def _text(given: str) -> str:
+    """Return the text that was given, with `-` what standard input holds."""
+    if given != "-":
+        return given
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise InvalidParamsError("What standard input holds is no text in UTF-8.") from error
 
 
 _SIGNAL_MORE = """Agents find all flags in their environment (METAWSM_*), and this command as $METAWSM_BIN.
@@ -124,7 +149,17 @@ Examples:
   $METAWSM_BIN signal done "all tests pass"
 """
 
+_ANSWER_MORE = """`metawsm status RUN` shows open questions with their ids and choices; another answer is as good.
+Who waits for it (signal guidance --wait) gets it; where nobody does, it is typed into the agent's terminal."""
+
+_SEND_MORE = """The text is pasted and sent with Enter, and looked after: exits with 0 when the agent took it, with 1 and
+the reason when it did not. While the agent waits for a decision nothing is typed, unless --force.
+Examples:
+  metawsm send RUN --agent codex "Also update the changelog."
+  git diff | metawsm send RUN --agent codex -"""
+
 VERBS = {
     "signal": Verb(_signal_arguments, _signal, _SIGNAL_MORE),
-    "answer": Verb(_answer_arguments, _answer, "`metawsm status RUN` shows open questions with their ids."),
+    "answer": Verb(_answer_arguments, _answer, _ANSWER_MORE),
+    "send": Verb(_send_arguments, _send, _SEND_MORE),
 }

@@ -51,6 +51,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "cleanup": ("closing", "put away what a run has left"),
     "signal": ("agents", "for agents: say how it goes"),
     "answer": ("agents", "answer an agent's question"),
+    "send": ("agents", "type a text into an agent's terminal"),
     "tickets": ("tickets", "list tickets"),
     "ticket create": ("tickets", "make a ticket"),
     "ticket list": ("tickets", "list tickets"),

@@ -4,12 +4,14 @@ Each function records the wish in one transaction. What has to be executed for i
 (steps that can run, launches that are due) and done by whoever drives the run.
 """
 
+import contextlib
 from collections.abc import Iterable
 
 from metawsm_rpc.domain.charts import advance
 from metawsm_rpc.domain.lifecycles import RUN
 from metawsm_rpc.domain.models import LIVE, Agent, Step
 from metawsm_rpc.domain.settle import taken_out
+from metawsm_rpc.domain.typed_text import typed_text
 from metawsm_rpc.engine import stopping
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AgentNotFoundError, IllegalTransitionError, InvalidParamsError
@@ -78,15 +80,19 @@ def restart(world: World, run_id: str, lease: Lease, *, name: str | None, ticket
     return tuple(wanted)
 
 
-def iterate(world: World, run_id: str, lease: Lease, *, feedback: str, name: str | None, ticket: str | None) -> None:
+def iterate(
+    world: World, run_id: str, lease: Lease, *, feedback: str, name: str | None, ticket: str | None
+) -> tuple[Agent, ...]:
     """Give agents more to do: completed and stopped ones are owed a launch, the others find it in their brief.
 
-    Raises `AgentNotFoundError`, or `IllegalTransitionError` when none of them can go on.
+    Returns those that are at work, who can be told of it. Raises `AgentNotFoundError`, or
+    `IllegalTransitionError` when none of them can go on.
     """
     from metawsm_rpc.engine.launching import rewrite_brief
 
     if not feedback.strip():
         raise InvalidParamsError("Say what should be done differently: the feedback is empty.")
+    typed_text(feedback)
     agents = chosen(world.store.agents(run_id), name=name, ticket=ticket)
     ended = [agent for agent in _started(world, run_id, agents) if agent.status in ("completed", "stopped")]
     others = [agent for agent in agents if agent.status in LIVE or agent.status == "pending"]
@@ -105,6 +111,23 @@ def iterate(world: World, run_id: str, lease: Lease, *, feedback: str, name: str
     for agent in others:
         if agent.launch is not None:
             rewrite_brief(world, agent)
+    return tuple(agent for agent in others if agent.status in LIVE)
+
+
+def tell(world: World, agents: Iterable[Agent], feedback: str) -> None:
+    """Send feedback to agents at work, side by side; why one did not take it is an event, and its brief has it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from metawsm_rpc.engine import sending
+
+    def send(agent: Agent) -> None:
+        with contextlib.suppress(IllegalTransitionError):  # it has ended meanwhile, which the next look tells
+            sending.send(world, agent, feedback, occasion="iterate")
+
+    agents = tuple(agents)
+    if agents:
+        with ThreadPoolExecutor(min(len(agents), 8), "iterate") as pool:
+            list(pool.map(send, agents))
 
 
 def _started(world: World, run_id: str, agents: Iterable[Agent]) -> list[Agent]:

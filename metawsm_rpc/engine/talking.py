@@ -1,6 +1,6 @@
-"""Between a person and an agent: its terminal, its transcript, its questions."""
+"""Between a person and an agent: its terminal and its transcript."""
 
-from metawsm_rpc.domain.models import Agent, Guidance
+from metawsm_rpc.domain.models import Agent
 from metawsm_rpc.domain.plain_text import plain_text, whole_length
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import IllegalTransitionError
@@ -13,12 +13,17 @@ def attachment(world: World, agent: Agent) -> tuple[tuple[str, ...], str]:
     """
     terminals = world.machine.terminals(world.store.policy(agent.run_id))
     if agent.launch is None or all(pane.launch != agent.launch for pane in terminals.panes()):
-        raise IllegalTransitionError(
-            f"The terminal of {agent.name} on {agent.ticket} is closed ({agent.status}).",
-            hint=f"`metawsm logs {agent.run_id} --agent {agent.name} --ticket {agent.ticket}` shows what it printed, "
-            "`metawsm restart` starts it again.",
-        )
+        raise closed_terminal(agent)
     return terminals.attach_command(agent.session), agent.session
+
+
+def closed_terminal(agent: Agent) -> IllegalTransitionError:
+    """Return the error for who needs a terminal that is closed."""
+    return IllegalTransitionError(
+        f"The terminal of {agent.name} on {agent.ticket} is closed ({agent.status}).",
+        hint=f"`metawsm logs {agent.run_id} --agent {agent.name} --ticket {agent.ticket}` shows what it printed, "
+        "`metawsm restart` starts it again.",
+    )
 
 
 def transcript(world: World, agent: Agent, *, offset: int, limit: int, raw: bool) -> tuple[str, int, int, int]:
@@ -39,18 +44,3 @@ def _cut_at_start(found: bytes) -> int:
     """Count the bytes at the start that are the end of a character, which was cut off before them."""
     count = next((n for n, byte in enumerate(found[:4]) if not 0x80 <= byte < 0xC0), 0)
     return min(count, 3)
-
-
-def answer(world: World, guidance_id: str, text: str) -> Guidance:
-    """Answer a question; the agent that waits for it takes the answer itself.
-
-    Raises `GuidanceNotFoundError`, or `IllegalTransitionError` when the question is not open any more.
-    """
-    question = world.store.guidance(guidance_id)
-    with world.store.transaction() as transaction:
-        if not transaction.answer(guidance_id, text):
-            raise IllegalTransitionError(
-                f"The question {guidance_id} is {question.status}, so it takes no answer any more.",
-                details={"status": question.status, "answer": question.answer},
-            )
-    return world.store.guidance(guidance_id)

@@ -10,7 +10,9 @@ Every name in these paths has been checked at the edge (`domain/names.py`).
 """
 
 import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -83,6 +85,41 @@ class LocalFolders:
         """Remove a signal from the drop box; harmless when it is gone."""
         Path(paths.drop_box, dropped_id).unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def awaiting(self, paths: AgentPaths, guidance_id: str) -> Iterator[None]:
+        """Say for the block that this process waits for the answer to a question; several may."""
+        mark = _waiting_mark(paths, guidance_id)
+        try:
+            Path(paths.drop_box).mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # Only at the end of all waiting: who looks for the mark of another one has to find it.
+        Path(mark).unlink(missing_ok=True)
+        os.close(descriptor)
+
+    def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
+        """Return whether a live process waits for the answer: the kernel lets go of a dead one's lock."""
+        try:
+            descriptor = os.open(_waiting_mark(paths, guidance_id), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def workspace_path(self, directory: str, name: str, now: float) -> str:
         """Return where a workspace made now belongs: `<directory>/<local date>/<name>`."""
         date = datetime.fromtimestamp(now).astimezone().date().isoformat()
@@ -105,6 +142,13 @@ class LocalFolders:
         with contextlib.suppress(OSError):
             folder.rmdir()
             folder.parent.rmdir()
+
+
+def _waiting_mark(paths: AgentPaths, guidance_id: str) -> str:
+    """Return the file that who waits holds a lock of; an id may be anything, and this is no signal."""
+    from hashlib import sha256
+
+    return f"{paths.drop_box}/.wait-{sha256(guidance_id.encode()).hexdigest()[:32]}"
 
 
 def _make_private(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """What the engine needs of the files that metawsm keeps for agents."""
 
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 
@@ -36,6 +37,12 @@ class Folders(Protocol):
 
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
         """Remove a signal from the drop box; harmless when it is gone."""
+
+    def awaiting(self, paths: AgentPaths, guidance_id: str) -> AbstractContextManager[None]:
+        """Say for the block that this process waits for the answer to a question of the agent."""
+
+    def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
+        """Return whether a live process waits for the answer to a question of the agent."""
 
     def workspace_path(self, directory: str, name: str, now: float) -> str:
         """Return where a workspace made now belongs: `<directory>/<local date>/<name>`, as wsm lays it out."""

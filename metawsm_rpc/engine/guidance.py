@@ -1,0 +1,167 @@
+"""Questions of agents: asked, waited for, answered, and the answer brought to where it is waited for.
+
+A process that waits for an answer says so by a lock that the kernel takes back when it dies. So an
+answer is typed into the agent's terminal only where nobody waits for it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from metawsm_rpc.domain.models import LIVE, Agent, Event, Guidance
+from metawsm_rpc.domain.typed_text import typed_text
+from metawsm_rpc.engine import sending, signals
+from metawsm_rpc.engine.signals import Signal
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.errors import IllegalTransitionError, MetawsmError
+from metawsm_rpc.policy.view import profile_of
+
+_LOOK_SECONDS = 0.05
+
+_TAKING_SECONDS = 2.0
+"""How long a process that waits may take to take its answer."""
+
+
+class Asked(NamedTuple):
+    """The event that tells of a question, and the question; None when the launch that asked is not the latest."""
+
+    event: Event
+    guidance: Guidance | None
+
+
+class Answered(NamedTuple):
+    """A question that was answered, and why the agent does not have the answer yet."""
+
+    guidance: Guidance
+    reason: str | None
+
+
+@contextmanager
+def asking(world: World, signal: Signal) -> Iterator[Asked]:
+    """Ask a question and wait until it is answered or withdrawn; the end of the block delivers the answer.
+
+    The same question of the same agent is asked once: when it is open still, as after a wait that was
+    interrupted, or answered and not delivered yet, it is taken up. Raises what `signals.receive` does.
+    """
+    folders = world.machine.folders()
+    paths = folders.paths(signal.run_id, signal.ticket, signal.agent)
+    earlier = _earlier(world, signal)
+    guidance_id = earlier.id if earlier else world.token()
+    with folders.awaiting(paths, guidance_id):
+        if earlier is None:
+            event, asked = signals.receive(world, signal._replace(guidance_id=guidance_id))
+            if asked is None:
+                yield Asked(event, None)
+                return
+        else:
+            event = _ask_again(world, signal, earlier)
+        question = _await(world, guidance_id)
+        yield Asked(event, question)
+        if question.status == "answered":
+            with world.store.transaction() as transaction:
+                transaction.delivered(guidance_id)
+
+
+def _earlier(world: World, signal: Signal) -> Guidance | None:
+    """Return the same question of the same agent, if it may still get its answer."""
+    same = (signal.ticket, signal.agent, signal.message, signal.choices)
+    for question in reversed(world.store.questions(signal.run_id)):
+        if (question.ticket, question.agent, question.question, question.choices) == same:
+            undelivered = question.status == "answered" and question.delivered_at is None
+            return question if question.status == "pending" or undelivered else None
+    return None
+
+
+def _ask_again(world: World, signal: Signal, question: Guidance) -> Event:
+    with world.store.transaction() as transaction:
+        return transaction.record(
+            signal.run_id,
+            "guidance",
+            question.id,
+            "ask_again",
+            message=question.question,
+            data={"launch": signal.launch},
+        )
+
+
+def _await(world: World, guidance_id: str) -> Guidance:
+    while True:
+        version = world.store.data_version()
+        question = world.store.guidance(guidance_id)
+        if question.status != "pending":
+            return question
+        while world.store.data_version() == version:
+            time.sleep(_LOOK_SECONDS)
+
+
+def answer(world: World, guidance_id: str, text: str) -> Answered:
+    """Answer a question, and bring the answer to the process that waits for it, else to the agent's input.
+
+    Raises `GuidanceNotFoundError`, `InvalidParamsError` for what is no text, or
+    `IllegalTransitionError` when the question is not open any more.
+    """
+    typed_text(text)
+    question = world.store.guidance(guidance_id)
+    with world.store.transaction() as transaction:
+        if not transaction.answer(guidance_id, text):
+            raise _not_open(world.store.guidance(guidance_id))
+    if _is_taken(world, question):
+        return Answered(world.store.guidance(guidance_id), None)
+    reason = _type(world, question, text)
+    if reason is None:
+        with world.store.transaction() as transaction:
+            transaction.delivered(guidance_id)
+    return Answered(world.store.guidance(guidance_id), reason)
+
+
+def _not_open(question: Guidance) -> IllegalTransitionError:
+    became = (
+        f'was answered already, with "{question.answer}"'
+        if question.status == "answered"
+        else "was withdrawn, because its agent stopped, ended or was started again"
+    )
+    return IllegalTransitionError(
+        f"The question {question.id} {became}.",
+        hint=f"`metawsm send {question.run_id} --agent {question.agent} --ticket {question.ticket} TEXT` "
+        "tells the agent something else.",
+        details={"status": question.status, "answer": question.answer},
+    )
+
+
+def _is_taken(world: World, question: Guidance) -> bool:
+    """Return whether a process that waits for the answer has taken it."""
+    folders = world.machine.folders()
+    paths = folders.paths(question.run_id, question.ticket, question.agent)
+    deadline = time.monotonic() + _TAKING_SECONDS
+    while True:
+        is_awaited = folders.is_awaited(paths, question.id)
+        if world.store.guidance(question.id).delivered_at is not None:
+            return True
+        if not is_awaited or time.monotonic() > deadline:
+            # Who is there and slow, as a machine under load is, still takes it.
+            return is_awaited
+        time.sleep(_LOOK_SECONDS)
+
+
+def _type(world: World, question: Guidance, text: str) -> str | None:
+    """Type an answer into the agent's terminal; answers why it did not get there."""
+    agent = _asker(world, question)
+    if agent.status not in LIVE:
+        return f"it is {agent.status}"
+    if not sending.reads_input(profile_of(world.store.policy(agent.run_id), agent.name)):
+        return "nobody waits for it, and its program reads no input"
+    try:
+        sent = sending.send(world, agent, text, occasion="answer")
+    except MetawsmError as error:
+        return error.message.removesuffix(".")
+    return None if sent.delivered else sent.reason
+
+
+def _asker(world: World, question: Guidance) -> Agent:
+    (agent,) = (
+        one
+        for one in world.store.agents(question.run_id)
+        if (one.ticket, one.name) == (question.ticket, question.agent)
+    )
+    return agent
