@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.ports.merging import Merging
     from metawsm_rpc.ports.programs import Programs
     from metawsm_rpc.ports.registry import Registry
+    from metawsm_rpc.ports.status_files import StatusFiles
     from metawsm_rpc.ports.terminals import Terminals
     from metawsm_rpc.ports.tickets import Tickets
     from metawsm_rpc.ports.watching import Watch
@@ -87,6 +89,12 @@ class LocalMachine:
             self._terminals[socket] = TmuxTerminals(self.root, socket)
         return self._terminals[socket]
 
+    def status_files(self) -> "StatusFiles":
+        """Return the files in which programs say what they are doing."""
+        from metawsm_rpc.hosts.status_files import LocalStatusFiles
+
+        return LocalStatusFiles(self._environ)
+
     def programs(self, policy: Mapping[str, Any]) -> "Programs":
         """Return what is installed, in the environment that this policy asks for."""
         from metawsm_rpc.hosts.environment import LocalPrograms
@@ -100,7 +108,7 @@ class LocalMachine:
         """Return a new watch over agents, which the kernel wakes."""
         from metawsm_rpc.hosts.agent_watch import AgentWatch
 
-        return AgentWatch()
+        return AgentWatch(str(self._root / STATE))
 
     def folders(self) -> "Folders":
         """Return the files below `.metawsm`."""
@@ -114,11 +122,13 @@ class _OnDemand:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open = open_store
+        self._opening = threading.Lock()
         self._opened: Store | None = None
 
     def __getattr__(self, name: str) -> Any:
         if self._opened is None:
-            self._opened = self._open()
+            with self._opening:
+                self._opened = self._opened or self._open()
         return getattr(self._opened, name)
 
     def close(self) -> None:

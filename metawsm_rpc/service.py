@@ -5,6 +5,7 @@ the JSON. Methods raise the errors of `errors.py`. The engine is imported by the
 a look at a run must not wait for what only driving one takes.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ class Service:
         self._machine = machine
         self._root_policy = policy
         self._trusted = trusted
+        self._making = threading.RLock()  # the server asks from many threads
         self._world: World | None = None
         self._sweeping: Sweeper | None = None
         self._driving: Drives | None = None
@@ -514,23 +516,26 @@ class Service:
     @property
     def world(self) -> World:
         """The engine's surroundings, opened at first use."""
-        if self._world is None:
-            self._world = self._open_world()
-        return self._world
+        with self._making:
+            if self._world is None:
+                self._world = self._open_world()
+            return self._world
 
     @property
     def _sweeper(self) -> Sweeper:
-        if self._sweeping is None:
-            self._sweeping = Sweeper(self.world)
-        return self._sweeping
+        with self._making:
+            if self._sweeping is None:
+                self._sweeping = Sweeper(self.world)
+            return self._sweeping
 
     @property
     def _drives(self) -> "Drives":
-        if self._driving is None:
-            from metawsm_rpc.engine.drives import Drives
+        with self._making:
+            if self._driving is None:
+                from metawsm_rpc.engine.drives import Drives
 
-            self._driving = Drives(self.world)
-        return self._driving
+                self._driving = Drives(self.world)
+            return self._driving
 
     @contextmanager
     def supervise(
