@@ -5,6 +5,7 @@ mean something is escaped.
 """
 
 import re
+from collections.abc import Sequence
 
 from metawsm_rpc.domain.plain_text import plain_text
 
@@ -49,7 +50,7 @@ def fenced(text: str, language: str = "text") -> str:
     return f"{fence}{language}\n{content}\n{fence}"
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a table; its cells are Markdown of one line each."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,15 +2,26 @@
 
 from typing import Any, NamedTuple
 
-_MEANINGS = {"events": (bool, "true or false"), "root": (str, "a path or a file URI"), "trusted": (bool, "true or false")}
+_MEANINGS = {
+    "events": (bool, "true or false"),
+    "root": (str, "a path or a file URI"),
+    "trusted": (bool, "true or false"),
+    "present": (bool, "true or false"),
+}
 
 
 class Options(NamedTuple):
-    """`events` asks for `metawsm/event`; `root` replaces the workspace folders; untrusted folders are only read."""
+    """What a client may choose.
+
+    `events` asks for `metawsm/event`; `root` replaces the workspace folders; untrusted folders are only
+    read. A client that says `present: false` asks a person for what a command lacks and shows what
+    commands answer; for any other the server does both, as far as it can.
+    """
 
     events: bool = False
     root: str | None = None
     trusted: bool = True
+    present: bool = True
 
 
 def options(sent: Any) -> tuple[Options, tuple[str, ...]]:

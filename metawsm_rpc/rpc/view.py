@@ -30,4 +30,9 @@ def view_of(root: str, service: "Service") -> View:
         return View(root, tickets, (), 0)
     rows, _, seq = service.world.store.summaries()
     details = tuple(service.world.store.detail(row.run_id) for row in rows if row.status != "closed")
-    return View(root, tickets, details, min([seq, *(detail.seq for detail in details)]))
+    blocked = {
+        detail.run.run_id: service.world.store.blocked(detail.run.run_id)
+        for detail in details
+        if detail.run.status in ("completed", "closing")
+    }
+    return View(root, tickets, details, min([seq, *(detail.seq for detail in details)]), blocked)

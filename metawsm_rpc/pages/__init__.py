@@ -1,0 +1,1 @@
+"""What runs are, as documents to read: Markdown, diffs and plain text from plain data."""

@@ -1,0 +1,135 @@
+"""The requests that an editor makes about tickets, answered from what is known of their root."""
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from metawsm_rpc.answers import TicketRow
+from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.rpc.features import actions, hovers, lenses, links, symbols
+from metawsm_rpc.rpc.features.places import path_of, ticket_range
+from metawsm_rpc.rpc.view import View
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.roots import Root
+    from metawsm_rpc.rpc.server import MetawsmServer
+
+
+async def code_lenses(server: "MetawsmServer", params: types.CodeLensParams) -> list[types.CodeLens]:
+    """Answer the lenses of a ticket's file; other files have none."""
+    uri = params.text_document.uri
+    root, view = await _view(server, uri)
+    ticket = _ticket(uri, view)
+    if ticket is None:
+        return []
+    where = ticket_range(ticket, open_texts(server), server.workspace.position_codec)
+    return lenses.lenses(ticket, view, where, trusted=root.trusted, asks=asks(server))
+
+
+async def code_actions(
+    server: "MetawsmServer", params: types.CodeActionParams
+) -> list[types.CodeAction | types.Command]:
+    """Answer the actions in a ticket's file; other files have none."""
+    uri = params.text_document.uri
+    root, view = await _view(server, uri)
+    ticket = _ticket(uri, view)
+    if ticket is None:
+        return []
+    found = actions.actions(ticket, view, params.context, trusted=root.trusted, asks=asks(server))
+    if server.client.can("textDocument.codeAction.codeActionLiteralSupport"):
+        return list(found)
+    return [action.command for action in found if action.command is not None]
+
+
+async def document_links(server: "MetawsmServer", params: types.DocumentLinkParams) -> list[types.DocumentLink]:
+    """Answer the tickets that a Markdown file mentions."""
+    uri = params.text_document.uri
+    text = markdown_text(server, uri)
+    if text is None:
+        return []
+    _, view = await _view(server, uri)
+    return links.links(text, path_of(uri), view.tickets, server.workspace.position_codec)
+
+
+async def hover_on_ticket(server: "MetawsmServer", params: types.HoverParams) -> types.Hover | None:
+    """Answer how the ticket is that a Markdown file mentions at a position."""
+    uri = params.text_document.uri
+    text = markdown_text(server, uri)
+    if text is None:
+        return None
+    root, view = await _view(server, uri)
+    codec = server.workspace.position_codec
+    found = links.ticket_at(text, params.position, view.tickets, codec)
+    own = _ticket(uri, view)
+    if found is None and own is not None:
+        where = ticket_range(own, open_texts(server), codec)
+        found = (own, where) if where.start.line == params.position.line else None
+    if found is None:
+        return None
+    ticket, where = found
+    content = hovers.hover(ticket, view, await _printed(server, root, hovers.quoted(ticket, view)))
+    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, content), where)
+
+
+async def workspace_symbols(
+    server: "MetawsmServer", params: types.WorkspaceSymbolParams
+) -> list[types.WorkspaceSymbol]:
+    """Answer tickets, runs and agents of all roots by a part of their names."""
+    documents = opens_documents(server)
+    found: list[types.WorkspaceSymbol] = []
+    for root in server.roots.of_folders:
+        found += symbols.symbols(await server.view(root), params.query, documents=documents)
+    return found[: symbols.LIMIT]
+
+
+def open_texts(server: "MetawsmServer") -> dict[str, str]:
+    """Return the texts of open documents by path, saved or not."""
+    documents = server.workspace.text_documents
+    return {path: document.source for uri, document in documents.items() if (path := path_of(uri)) is not None}
+
+
+def markdown_text(server: "MetawsmServer", uri: str) -> str | None:
+    """Return the text of an open Markdown document, None for any other."""
+    document = server.workspace.text_documents.get(uri)
+    is_markdown = document is not None and (document.language_id == "markdown" or uri.lower().endswith(".md"))
+    return document.source if document is not None and is_markdown else None
+
+
+def asks(server: "MetawsmServer") -> bool:
+    """Return whether the client asks a person for what a command lacks."""
+    return not server.options.present
+
+
+def opens_documents(server: "MetawsmServer") -> bool:
+    """Return whether the client opens virtual documents."""
+    return server.client.can("workspace.textDocumentContent") or not server.options.present
+
+
+async def _view(server: "MetawsmServer", uri: str) -> "tuple[Root, View]":
+    root = server.root_of(uri)
+    return root, await server.view(root)
+
+
+def _ticket(uri: str, view: View) -> TicketRow | None:
+    path = path_of(uri)
+    return next((ticket for ticket in view.tickets if ticket.path == path), None)
+
+
+async def _printed(
+    server: "MetawsmServer", root: "Root", agents: tuple[hovers.AgentKey, ...]
+) -> dict[hovers.AgentKey, str]:
+    printed = {}
+    for run_id, ticket, agent in agents:
+        asked = {
+            "runId": run_id,
+            "ticket": ticket,
+            "agent": agent,
+            "offset": -hovers.OUTPUT_BYTES,
+            "limit": hovers.OUTPUT_BYTES,
+        }
+        try:
+            answer = await server.call(root, "transcript", asked)
+        except MetawsmError:
+            continue  # it has printed nothing yet, or its transcript is gone: the hover has more to tell
+        printed[run_id, ticket, agent] = answer["text"]
+    return printed
