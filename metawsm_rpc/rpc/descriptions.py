@@ -44,6 +44,9 @@ PARAMETERS = {
     "close.dryRun": "Only tell what would be merged, and what is in the way.",
     "keepWorkspaces": "End sessions and forget what is left over, but leave the worktrees.",
     # agents and their people
+    "send.agent": "The agent to send the text to.",
+    "text": "What is typed into the agent's terminal, and sent off.",
+    "send.force": "Type it also while the agent waits for a decision.",
     "guidanceId": "The question's id.",
     "answer": "The answer: one of the question's choices, or any text.",
     "signal.runId": "The run of the agent, `METAWSM_RUN_ID` in its environment.",
@@ -123,6 +126,8 @@ FIELDS = {
     "said_by": "Whether it said so by a signal, or its program by a hook.",
     "said_what": "In what words.",
     "automatic_restarts": "How often it was started again by itself since the last start by hand.",
+    "conversation": "The program's own id of the conversation that it can go on with.",
+    "conversation_launch": "The launch that began this conversation, or last went on with it.",
     "last_activity_at": "When its terminal last changed.",
     "last_progress_at": "When it last changed a file, committed, or said that it got on.",
     "Agent.transcript": "The path of the file with all that it has printed.",
@@ -154,6 +159,7 @@ FIELDS = {
     "asked_at": "When it was asked.",
     "answered_at": "When it was answered.",
     "delivered_at": "When the agent got the answer.",
+    "GuidanceAnswer.reason": "Why the agent does not have the answer yet, as a sentence.",
     # Event
     "Event.seq": "Its number, without a gap over all events of the root.",
     "Event.run_id": "The run's id, null for what belongs to no run.",
@@ -189,7 +195,7 @@ FIELDS = {
     "Merge.from_": "The commit that it was at.",
     "Merge.to": "The commit that it is at afterwards.",
     "Merge.kind": "How.",
-    # transcript, attach, diff, sync, cleanup, explain
+    # transcript, attach, diff, sync, cleanup, explain, send
     "text": "The text.",
     "TranscriptPart.offset": "The byte that it begins at.",
     "next_offset": "The byte that the next piece begins at.",
@@ -219,6 +225,8 @@ FIELDS = {
     "Observation.source": "What was looked at.",
     "observed": "What was seen there.",
     "says": "The state that it speaks for, null when it decides nothing.",
+    "delivered": "Whether the program took the text.",
+    "Sent.reason": "Why not, or what is not sure, as a sentence.",
     # tickets, policy, doctor
     "TicketsListed.tickets": "The tickets.",
     "TicketRow.title": "What it is about.",

@@ -195,6 +195,10 @@ _EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
     "iterate": ({**_WHICH, "feedback": "Also handle empty menus."}, answers.RunAnswer(_RUN)),
     "retryStep": ({**_WHICH, "index": 3}, answers.StepAnswer(_PENDING)),
     "skipStep": ({**_WHICH, "index": 3}, answers.StepAnswer(_PENDING._replace(status="skipped"))),
+    "send": (
+        {**_WHOM, "text": "Please run the tests again."},
+        answers.Sent(delivered=False, reason="It waits for a decision: Do you want to proceed?"),
+    ),
     "answer": (
         {"guidanceId": _QUESTION.id, "answer": "new"},
         answers.GuidanceAnswer(_QUESTION._replace(answer="new", status="answered", answered_at=_at("10:05:00"))),
@@ -293,7 +297,9 @@ _EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def example(verb: str) -> Example:
-    """Return the example of a verb. Raises `KeyError` when nobody has written one."""
+def example(verb: str) -> Example | None:
+    """Return the example of a verb, None when nobody has written one."""
+    if verb not in _EXAMPLES:
+        return None
     params, result = _EXAMPLES[verb]
     return Example(params, wire(result))

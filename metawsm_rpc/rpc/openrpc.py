@@ -8,7 +8,7 @@ from typing import Any
 
 from metawsm_rpc import __version__
 from metawsm_rpc.rpc import descriptions, schemas
-from metawsm_rpc.rpc.examples import example
+from metawsm_rpc.rpc.examples import Example, example
 from metawsm_rpc.verbs import VERBS, Verb
 
 _OPENRPC = "1.3.2"
@@ -26,6 +26,7 @@ _BY_VERB = {
     "run": ("illegal_transition",),
     "attach": ("illegal_transition",),
     "answer": ("illegal_transition",),
+    "send": ("illegal_transition",),
     "signal": ("illegal_transition",),
     "close": ("close_blocked",),
     "closeTicket": ("ticket_not_found",),
@@ -105,14 +106,16 @@ def _method(verb: Verb) -> dict[str, Any]:
         ],
         "result": {"name": schemas.result_type(verb).__name__, "schema": schemas.result(verb)},
         "errors": [{"$ref": f"#/components/errors/{kind}"} for kind in errors(verb)],
-        "examples": [
-            {
-                "name": verb.name,
-                "params": [{"name": name, "value": value} for name, value in shown.params.items()],
-                "result": {"name": "answer", "value": shown.result},
-            }
-        ],
+        "examples": [_example(verb.name, shown)] if shown else [],
         "x-command": f"metawsm.{verb.name}",
+    }
+
+
+def _example(name: str, shown: Example) -> dict[str, Any]:
+    return {
+        "name": name,
+        "params": [{"name": param, "value": value} for param, value in shown.params.items()],
+        "result": {"name": "answer", "value": shown.result},
     }
 
 

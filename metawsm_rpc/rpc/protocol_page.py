@@ -182,17 +182,21 @@ def protocol_page() -> str:
 
 
 def _verb(verb: Verb) -> str:
-    shown = example(verb.name)
     parameters = list(_parameters(schemas.params(verb)))
     return "\n".join(
         [
             f"### metawsm/{verb.name}\n",
             f"{verb.summary} Answers {_kind(schemas.result(verb))}.\n",
             *([_table(("parameter", "type", "default", ""), parameters)] if parameters else []),
-            _code("json", f"{_json({'method': f'metawsm/{verb.name}', 'params': shown.params})}\n"),
-            _code("json", f"{_json({'result': shown.result})}\n"),
+            *_example(verb),
         ]
     )
+
+
+def _example(verb: Verb) -> Iterator[str]:
+    if shown := example(verb.name):
+        yield _code("json", f"{_json({'method': f'metawsm/{verb.name}', 'params': shown.params})}\n")
+        yield _code("json", f"{_json({'result': shown.result})}\n")
 
 
 def _parameters(params: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

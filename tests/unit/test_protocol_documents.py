@@ -151,7 +151,9 @@ def test_the_example_of_an_event_is_valid() -> None:
 
 
 def test_an_example_with_a_wrong_or_unknown_member_would_be_found() -> None:
-    answer = openrpc.example("runs").result
+    shown = openrpc.example("runs")
+    assert shown is not None
+    answer = shown.result
     assert misfits(answer, "RunsListed") == []
     assert misfits({**answer, "total": "1"}, "RunsListed")
     assert misfits({**answer, "more": 1}, "RunsListed")

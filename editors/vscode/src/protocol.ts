@@ -40,9 +40,9 @@ export interface Agent {
   saidWhat: string | null;
   /** How often it was started again by itself since the last start by hand. */
   automaticRestarts: number;
-  /**  */
+  /** The program's own id of the conversation that it can go on with. */
   conversation: string | null;
-  /**  */
+  /** The launch that began this conversation, or last went on with it. */
   conversationLaunch: string | null;
   /** When it was last started. */
   startedAt: string | null;
@@ -410,10 +410,12 @@ export interface Guidance {
   deliveredAt: string | null;
 }
 
-/** A question as it is now. */
+/** A question as it is now; `reason` says why the agent does not have the answer yet. */
 export interface GuidanceAnswer {
   /** The question. */
   guidance: Guidance;
+  /** Why the agent does not have the answer yet, as a sentence. */
+  reason: string | null;
 }
 
 /** What became of a question. */
@@ -796,6 +798,30 @@ export interface RunsParams {
   offset?: number;
 }
 
+/** What `send` takes. */
+export interface SendParams {
+  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  root?: string | null;
+  /** A run's id, or enough of its beginning. */
+  runId?: string | null;
+  /** The agent to send the text to. */
+  agent: string;
+  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  ticket?: string | null;
+  /** What is typed into the agent's terminal, and sent off. */
+  text: string;
+  /** Type it also while the agent waits for a decision. */
+  force?: boolean;
+}
+
+/** Whether a text was taken by the program; `reason` says why not, or what is not sure. */
+export interface Sent {
+  /** Whether the program took the text. */
+  delivered: boolean;
+  /** Why not, or what is not sure, as a sentence. */
+  reason: string | null;
+}
+
 /** The event that tells of a signal, and the id of the question that it asked. */
 export interface SignalAnswer {
   /** The event that tells of it. */
@@ -1095,12 +1121,14 @@ export interface Verbs {
   complete: { params: CompleteParams; result: RunAnswer };
   /** Start agents again: the one named, else those that are dead or failed; answers when done. */
   restart: { params: RestartParams; result: AgentsAnswer };
-  /** Let agents go on with feedback: it is added to their brief, and completed or stopped ones start again. */
+  /** Let agents go on with feedback: it is added to their brief; who is at work is sent it, who is not starts again. */
   iterate: { params: IterateParams; result: RunAnswer };
   /** Try a failed step again; answers once that is recorded, while execution goes on. */
   retryStep: { params: RetryStepParams; result: StepAnswer };
   /** Go on without a step; what waited for it can run now. */
   skipStep: { params: SkipStepParams; result: StepAnswer };
+  /** Type a text into an agent's terminal and send it; not while the agent waits for a decision, unless forced. */
+  send: { params: SendParams; result: Sent };
   /** Answer an agent's question. */
   answer: { params: AnswerParams; result: GuidanceAnswer };
   /** Take what an agent says of itself: progress, waiting, working, guidance, done or failed. */
@@ -1150,6 +1178,7 @@ export const VERBS: readonly VerbName[] = [
   "iterate",
   "retryStep",
   "skipStep",
+  "send",
   "answer",
   "signal",
   "transcript",
