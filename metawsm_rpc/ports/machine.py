@@ -7,6 +7,7 @@ from metawsm_rpc.ports.folders import Folders
 from metawsm_rpc.ports.merging import Merging
 from metawsm_rpc.ports.programs import Programs
 from metawsm_rpc.ports.registry import Registry
+from metawsm_rpc.ports.status_files import StatusFiles
 from metawsm_rpc.ports.terminals import Terminals
 from metawsm_rpc.ports.tickets import Tickets
 from metawsm_rpc.ports.watching import Watch
@@ -36,6 +37,9 @@ class Machine(Protocol):
 
     def terminals(self, policy: Mapping[str, Any]) -> Terminals:
         """Return the tmux server of this policy's socket."""
+
+    def status_files(self) -> StatusFiles:
+        """Return the files in which programs say what they are doing."""
 
     def programs(self, policy: Mapping[str, Any]) -> Programs:
         """Return what is installed, in the environment that this policy asks for."""
