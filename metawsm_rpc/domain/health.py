@@ -1,14 +1,28 @@
 """The judge: from evidence about one agent to a verdict, with what decided it.
 
 Pure and ordered: the strongest evidence that says anything decides, and everything that was looked
-at is kept, so that a person can be told why. Thresholds are only for agents that say nothing.
+at is kept, so that a person can be told why. Thresholds are only for agents that say nothing, with
+one exception: who says that it works has to make progress.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from metawsm_rpc.domain.clock import timestamp
+from metawsm_rpc.domain.clock import seconds, timestamp
 from metawsm_rpc.domain.models import Health, HealthState
+
+if TYPE_CHECKING:
+    from metawsm_rpc.domain.readings.statement import Statement
+
+SETTLING_SECONDS = 2.0
+"""Output this soon after a statement belongs to it: tmux tells activity in whole seconds."""
+
+TURN_SETTLING_SECONDS = 30.0
+"""A program that says that it works for so long after its agent said that it waits has gone on: until
+then it may be telling the rest of the turn in which the agent said so."""
+
+_COUNTING = frozenset({"activity", "progress"})
+"""Sources whose reasons count the time, so that they are never the same twice."""
 
 
 class Thresholds(NamedTuple):
@@ -19,20 +33,36 @@ class Thresholds(NamedTuple):
     progress_stalled: float
 
 
+class Said(NamedTuple):
+    """What an agent said by a signal, in its own words (None without), and when; in seconds since the epoch."""
+
+    what: str
+    text: str | None
+    at: float
+
+
 class Facts(NamedTuple):
     """What is known of one live agent; times are seconds since the epoch, None when unknown.
 
     `terminal` is whether its tmux pane is there, None when tmux could not be asked. `said` is what
-    the agent last stated of itself. `activity` is the last output, `progress` the last signal,
-    commit, changed diff or finished step.
+    the agent last stated of itself by a signal, `question` what it asked and nobody has answered,
+    `answered` when its last question was. `statements` is what its program states, strongest first,
+    `hook_at` when a hook of it told. `unattended` is whether the program was started to do one thing,
+    ask nobody, and exit. `activity` is the last output, `progress` the last signal, commit, changed
+    diff or finished step. `before` is what was judged before.
     """
 
     started: float
     terminal: bool | None
-    said: str | None
-    said_at: float | None
-    activity: float | None
-    progress: float | None
+    said: Said | None = None
+    question: Said | None = None
+    answered: float | None = None
+    statements: "tuple[Statement, ...]" = ()
+    hook_at: float | None = None
+    unattended: bool = False
+    activity: float | None = None
+    progress: float | None = None
+    before: Health | None = None
 
 
 class Evidence(NamedTuple):
@@ -48,66 +78,144 @@ class Evidence(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The judgement, and all evidence, strongest first."""
+    """The judgement, and all evidence, strongest first; `decided` is the one of it that decided."""
 
     state: HealthState
     reason: str
     source: str
     evidence: tuple[Evidence, ...]
+    decided: Evidence | None
+
+
+_Weighed = Iterator[tuple[Evidence, bool]]
+"""Evidence, strongest first, and whether it decides unless something before it does."""
 
 
 def judge(facts: Facts, thresholds: Thresholds, now: float) -> Verdict:
-    """Return the verdict on a live agent: the first evidence that says anything decides."""
-    evidence = tuple(_evidence(facts, thresholds, now))
-    for item in evidence:
-        if item.says is not None:
-            return Verdict(item.says, item.observed, item.source, evidence)
-    return Verdict("unknown", "nothing that was looked at says how it is", "none", evidence)
+    """Return the verdict on a live agent: the first evidence that decides."""
+    weighed = tuple(_weigh(facts, thresholds, now))
+    evidence = tuple(item for item, _ in weighed)
+    for item, decides in weighed:
+        if decides and item.says is not None:
+            return Verdict(item.says, item.observed, item.source, evidence, item)
+    return Verdict("unknown", "nothing that was looked at says how it is", "none", evidence, None)
 
 
-def _evidence(facts: Facts, thresholds: Thresholds, now: float) -> Iterator[Evidence]:
+def _weigh(facts: Facts, thresholds: Thresholds, now: float) -> _Weighed:
+    held = _held(facts)
     if facts.terminal is False:
         # Nobody waits, works or idles in a session that is gone, whatever was said in it.
-        yield Evidence("terminal", "its tmux session is gone", now, "dead")
-    # A statement holds until the agent is active again: who prints is no longer waiting.
-    if facts.said is not None and facts.said_at is not None:
-        outdated = facts.activity is not None and facts.activity > facts.said_at + SETTLING_SECONDS
-        holds = facts.said == "waiting" and not outdated
-        told = f"it said that it is {facts.said}" + (", but has been active since" if outdated else "")
-        yield Evidence("signal", told, facts.said_at, "waiting" if holds else None)
+        yield Evidence("terminal", "its tmux session is gone", now, "dead"), True
+    yield from _own_words(facts, held, now)
     if facts.terminal is None:
-        yield Evidence("terminal", "tmux does not answer", now, "unknown")
-    if not facts.terminal:
+        yield Evidence("terminal", "tmux does not answer", now, "unknown"), True
+    if facts.terminal:
+        yield Evidence("terminal", "its tmux session is there", now, None), False
+        silence = tuple(_silence(facts, held, thresholds, now))
+        yield from _stated(facts, held, now, stalled=any(item.says == "stalled" for item in silence))
+        yield from ((item, True) for item in silence)
+
+
+def _held(facts: Facts) -> "Statement | None":
+    """Return the program's statement that holds; None when it states nothing at all."""
+    if not facts.statements:
+        return None
+    from metawsm_rpc.domain.readings.statement import decide
+
+    return decide(facts.statements)
+
+
+# --- what the agent says by its own signals ---
+
+
+def _own_words(facts: Facts, held: "Statement | None", now: float) -> _Weighed:
+    if facts.question is not None:
+        yield Evidence("signal", f"it waits for an answer: {facts.question.text}", facts.question.at, "waiting"), True
+    said = facts.said
+    if said is None:
         return
-    yield Evidence("terminal", "its tmux session is there", now, None)
-    yield from _silence(facts, thresholds, now)
+    told = f"it said that it is {said.what}" + (f": {said.text}" if said.text else "")
+    if said.what == "waiting":
+        if _is_active_again(facts, said.at, held, now):
+            yield Evidence("signal", f"{told}, but has been active since", said.at, None), False
+        else:
+            yield Evidence("signal", f"it waits: {said.text}" if said.text else told, said.at, "waiting"), True
+    else:
+        yield Evidence("signal", told, said.at, None), False
 
 
-def _silence(facts: Facts, thresholds: Thresholds, now: float) -> Iterator[Evidence]:
-    # What happened before this start tells nothing of it.
-    active = max(facts.activity or facts.started, facts.started)
-    progressed = max(facts.progress or facts.started, facts.started)
-    quiet, still = now - active, now - progressed
+def _is_active_again(facts: Facts, said_at: float, held: "Statement | None", now: float) -> bool:
+    """Return whether an agent has gone on since it said that it waits.
+
+    A program that draws on its terminal prints while it waits, too; such a program says what it does.
+    """
+    if held is not None:
+        return held.state == "working" and now > said_at + TURN_SETTLING_SECONDS
+    return facts.activity is not None and facts.activity > said_at + SETTLING_SECONDS
+
+
+# --- what the program states ---
+
+
+def _stated(facts: Facts, held: "Statement | None", now: float, *, stalled: bool) -> _Weighed:
+    """Weigh the statements: the one that holds decides, but for work that does not get on."""
+    if held is None:
+        return
+    from metawsm_rpc.domain.readings.statement import HEALTH, reason
+
+    for one in facts.statements:
+        holds = one._replace(waits_for=held.waits_for) == held
+        at = facts.hook_at if one.source == "hook" and facts.hook_at is not None else now
+        says = None if one.state is None else HEALTH[one.state]
+        decides = holds and not (says == "healthy" and stalled)
+        yield Evidence(one.source, reason(held if holds else one), at, says), decides
+
+
+# --- silence ---
+
+
+def _silence(facts: Facts, held: "Statement | None", thresholds: Thresholds, now: float) -> Iterator[Evidence]:
+    # What happened before this start, or before it was given an answer, tells nothing of it.
+    began = max(facts.started, facts.answered or 0.0)
+    progressed = max(facts.progress or began, began)
+    printed = max(facts.activity or began, began)
+    # Who makes progress is active, whether it prints or not.
+    quiet = now - max(printed, progressed)
+    still = now - max(progressed, _resumed(facts, held, now))
+    works = held is not None and held.state == "working"
+    silent = f"it has printed nothing for {duration(now - printed)}"
     yield Evidence(
         "activity",
-        f"it has printed nothing for {duration(quiet)}",
-        active,
-        "stalled" if quiet >= thresholds.activity_stalled else None,
+        silent,
+        printed,
+        # Who says that it works may be silent: a long build is. That it gets on, it has to show.
+        "stalled" if quiet >= thresholds.activity_stalled and not works else None,
     )
     yield Evidence(
         "progress",
-        f"it has made no progress for {duration(still)}",
+        f"it {'says that it works, but ' if works else ''}has made no progress for {duration(still)}",
         progressed,
         "stalled" if still >= thresholds.progress_stalled else None,
     )
-    if quiet >= thresholds.idle:
-        yield Evidence("activity", f"it has printed nothing for {duration(quiet)}", active, "idle")
+    if held is not None:
+        if held.state == "unknown":
+            yield Evidence("none", held.says, now, "unknown")
+    elif facts.unattended:
+        yield Evidence("process", "it runs, and asks nobody", now, "healthy")
+    elif quiet >= thresholds.idle:
+        yield Evidence("activity", silent, printed, "idle")
     else:
-        yield Evidence("activity", "it is active", active, "healthy")
+        yield Evidence("activity", "it is active", max(printed, progressed), "healthy")
 
 
-SETTLING_SECONDS = 2.0
-"""Output this soon after a statement belongs to it: tmux tells activity in whole seconds."""
+def _resumed(facts: Facts, held: "Statement | None", now: float) -> float:
+    """Return since when a program has been at work that says when it is.
+
+    Time in which it sat idle or waited for a person is not time without progress.
+    """
+    if held is None or facts.before is None or facts.before.state == "stalled":
+        return 0.0
+    return now if facts.before.state in ("idle", "waiting") else min(now, seconds(facts.before.since))
 
 
 def duration(of: float) -> str:
@@ -122,10 +230,11 @@ def duration(of: float) -> str:
 def as_health(verdict: Verdict, before: Health | None, now: float) -> Health:
     """Return the verdict as it is kept: `since` is when the state began.
 
-    While the state and what decided it stay, so does the whole record: a reason that only counts
-    seconds is not worth a write.
+    While the state, what decided it and why stay, so does the whole record: a reason that only
+    counts seconds is not worth a write.
     """
-    if before is not None and (before.state, before.source) == (verdict.state, verdict.source):
+    reason = before.reason if before is not None and verdict.source in _COUNTING else verdict.reason
+    if before is not None and (before.state, before.source, before.reason) == (verdict.state, verdict.source, reason):
         return before
     since = before.since if before is not None and before.state == verdict.state else timestamp(now)
     return Health(verdict.state, verdict.reason, verdict.source, since)

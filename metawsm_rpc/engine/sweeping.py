@@ -5,19 +5,23 @@ writes only what changed, in one transaction. Looking never executes a step and 
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds, timestamp
-from metawsm_rpc.domain.health import Facts, Thresholds, Verdict, as_health, judge
-from metawsm_rpc.domain.models import LIVE, Agent, Health
-from metawsm_rpc.engine import signals, starts
+from metawsm_rpc.domain.health import Evidence, Facts, Said, Thresholds, Verdict, as_health, judge
+from metawsm_rpc.domain.models import LIVE, Agent, Guidance, Health
+from metawsm_rpc.engine import ends, signals, starts
+from metawsm_rpc.engine.evidence import Gatherer, Look, is_unattended, statements
 from metawsm_rpc.engine.interrupting import interrupt_step
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError, MetawsmError
-from metawsm_rpc.policy.view import HealthThresholds, TmuxOptions, TranscriptLimits, profile_of
+from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, TranscriptLimits, profile_of
 from metawsm_rpc.ports.folders import Dropped
 from metawsm_rpc.ports.store import Transaction
 from metawsm_rpc.ports.terminals import Exit, Pane, Terminals
+
+if TYPE_CHECKING:
+    from metawsm_rpc.domain.readings.reading import Observation
 
 _OBSERVED_STATUS: Mapping[str, str] = {
     "healthy": "observe_running",
@@ -44,13 +48,26 @@ class Swept(NamedTuple):
     living: Mapping[str, Living]
 
 
+class _Questions(NamedTuple):
+    """What an agent has asked: the oldest question that is open, and when its last answer came."""
+
+    open: Said | None = None
+    answered: float | None = None
+
+
 class _Seen(NamedTuple):
-    """What a sweep saw of one agent: its pane (None when it is gone), whether tmux answered, its end."""
+    """What a sweep saw of one agent.
+
+    `pane` is None when it is gone, `answered` whether tmux said so, `exit` its record, `shown` what
+    its program shows, None where that is not looked at.
+    """
 
     agent: Agent
     pane: Pane | None
     answered: bool
     exit: Exit | None
+    questions: _Questions
+    shown: "Observation | None" = None
 
 
 class _RunRules(NamedTuple):
@@ -60,6 +77,13 @@ class _RunRules(NamedTuple):
     socket: str
     terminals: Terminals
     thresholds: Thresholds
+    profiles: dict[str, LaunchProfile]
+
+    def profile(self, agent: str) -> LaunchProfile:
+        """Return the profile of an agent."""
+        if agent not in self.profiles:
+            self.profiles[agent] = profile_of(self.policy, agent)
+        return self.profiles[agent]
 
 
 class Sweeper:
@@ -68,6 +92,7 @@ class Sweeper:
     def __init__(self, world: World) -> None:
         self._world = world
         self._folders = world.machine.folders()
+        self._gatherer = Gatherer(world)
         self._rules: dict[str, _RunRules] = {}
 
     def sweep(self, run_ids: Iterable[str] | None = None, *, gone: Collection[str] = ()) -> Swept:
@@ -94,17 +119,37 @@ class Sweeper:
         for one in seen:
             if one.pane is not None and not one.pane.piped:
                 self._repair_transcript(one.agent)
-        return Swept({one.pane.launch: self._living(one.agent, one.pane) for one in seen if one.pane is not None})
+        living = {one.pane.launch: self._living(one.agent, one.pane) for one in seen if one.pane is not None}
+        if run_ids is None:
+            self._gatherer.forget_all_but(living)
+        return Swept(living)
 
     def _living(self, agent: Agent, pane: Pane) -> Living:
         return Living(pane.pid, self._folders.paths(agent.run_id, agent.ticket, agent.name).drop_box)
 
     def explain(self, agent: Agent) -> Verdict | None:
-        """Return the verdict on an agent with all that was looked at; None when it is not meant to live."""
-        if agent.status not in LIVE:
+        """Return the verdict on an agent with all that was looked at; None when it was never started.
+
+        Of one that is not meant to live, the verdict's evidence is how it ended.
+        """
+        if agent.launch is None:
             return None
-        (seen,) = self._look([agent])
-        return self._judge(seen)
+        if agent.status in LIVE:
+            (seen,) = self._look([agent])
+            verdict = self._judge(seen)
+            record = seen.exit
+        else:
+            record = self._exit_record(agent)
+            verdict = Verdict("unknown", f"it is {agent.status}, so nothing is expected of it", "none", (), None)
+        return verdict._replace(evidence=(self._as_evidence(record), *verdict.evidence))
+
+    def _as_evidence(self, record: Exit | None) -> Evidence:
+        """Return what the exit record says."""
+        if record is None:
+            return Evidence("exit record", "there is none", self._world.clock(), None)
+        signal = ends.signal_of(record.code)
+        told = f"signal {signal} killed it" if signal else f"it exited with {record.code}"
+        return Evidence("exit record", told, record.at, "dead" if signal else None)
 
     def _rules_of(self, run_id: str) -> _RunRules:
         if run_id not in self._rules:
@@ -115,6 +160,7 @@ class Sweeper:
                 TmuxOptions.of(policy).socket,
                 self._world.machine.terminals(policy),
                 Thresholds(limits.idle_seconds, limits.activity_stalled_seconds, limits.progress_stalled_seconds),
+                {},
             )
         return self._rules[run_id]
 
@@ -122,15 +168,24 @@ class Sweeper:
 
     def _look(self, agents: list[Agent], gone: Collection[str] = ()) -> list[_Seen]:
         panes: dict[str, dict[str, Pane] | None] = {}
-        seen = []
+        questions: dict[str, dict[tuple[str, str], _Questions]] = {}
+        seen, looks = [], []
         for agent in agents:
             rules = self._rules_of(agent.run_id)
             if rules.socket not in panes:
                 panes[rules.socket] = _panes(rules.terminals)
+            if agent.run_id not in questions:
+                questions[agent.run_id] = _questions(self._world.store.questions(agent.run_id))
             by_launch = panes[rules.socket]
-            pane = by_launch.get(agent.launch or "") if by_launch is not None and agent.launch not in gone else None
-            seen.append(_Seen(agent, pane, by_launch is not None, None if pane else self._exit_record(agent)))
-        return seen
+            is_gone = agent.launch in gone
+            pane = None if by_launch is None or is_gone else by_launch.get(agent.launch or "")
+            record = None if pane else self._exit_record(agent)
+            asked = questions[agent.run_id].get((agent.ticket, agent.name), _Questions())
+            seen.append(_Seen(agent, pane, by_launch is not None or is_gone, record, asked))
+            if pane is not None:
+                looks.append(Look(agent, rules.profile(agent.name), rules.terminals, pane))
+        shown = self._gatherer.gather(looks)
+        return [one._replace(shown=shown.get(one.agent.launch or "")) for one in seen] if shown else seen
 
     def _exit_record(self, agent: Agent) -> Exit | None:
         paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)
@@ -145,16 +200,28 @@ class Sweeper:
         return self._world.store.has_running_steps(run_id) and not self._world.store.driven(run_id)
 
     def _judge(self, seen: _Seen) -> Verdict:
+        now = self._world.clock()
+        return judge(self._facts(seen, now), self._rules_of(seen.agent.run_id).thresholds, now)
+
+    def _facts(self, seen: _Seen, now: float) -> Facts:
         agent = seen.agent
-        facts = Facts(
-            started=seconds(agent.started_at) if agent.started_at else self._world.clock(),
+        profile = self._rules_of(agent.run_id).profile(agent.name)
+        said_at = _or_none(agent.said_at)
+        by_hook = agent.said_by == "hook"
+        said = agent.said is not None and said_at is not None and not by_hook
+        return Facts(
+            started=_or_none(agent.started_at) or now,
             terminal=(seen.pane is not None) if seen.answered else None,
-            said=agent.said,
-            said_at=_or_none(agent.said_at),
+            said=Said(agent.said or "", agent.said_what, said_at or now) if said else None,
+            question=seen.questions.open,
+            answered=seen.questions.answered,
+            statements=() if seen.shown is None else statements(profile, seen.shown, agent, now),
+            hook_at=said_at if by_hook else None,
+            unattended=is_unattended(profile),
             activity=seen.pane.activity if seen.pane else _or_none(agent.last_activity_at),
             progress=_or_none(agent.last_progress_at),
+            before=agent.health,
         )
-        return judge(facts, self._rules_of(agent.run_id).thresholds, self._world.clock())
 
     def _health(self, seen: _Seen) -> Health:
         return as_health(self._judge(seen), seen.agent.health, self._world.clock())
@@ -177,10 +244,12 @@ class Sweeper:
         if now.status not in LIVE or now.launch != seen.agent.launch:
             return
         seen = seen._replace(agent=now)
+        policy = self._rules_of(now.run_id).policy
         if seen.exit is not None:
-            self._ended(transaction, now, seen.exit)
+            ends.exited(transaction, now, policy, seen.exit, self._world.clock())
         elif seen.answered and seen.pane is None:
-            self._died(transaction, now, "its tmux session is gone and left no exit record")
+            why = "its tmux session is gone and left no exit record"
+            ends.died(transaction, now, policy, why, self._world.clock())
         else:
             self._observed(transaction, seen)
 
@@ -197,28 +266,6 @@ class Sweeper:
         event = _OBSERVED_STATUS.get(health.state)
         if event is not None:  # `unknown` moves nothing
             transaction.move_agent(*key, event, message=health.reason)
-
-    def _ended(self, transaction: Transaction, agent: Agent, record: Exit) -> None:
-        key = (agent.run_id, agent.ticket, agent.name)
-        at: dict[str, Any] = {"exit_code": record.code}
-        if signal := _signal_of(record.code):
-            self._died(transaction, agent, f"signal {signal} killed it", **at)
-            return
-        completes = profile_of(self._rules_of(agent.run_id).policy, agent.name).completes_on == "exit"
-        facts = {"exit_completes"} if completes and record.code == 0 else set()
-        why = f"it exited with {record.code}"
-        if record.code == 0 and not completes:
-            why = "it exited with 0 without having said done"
-        transaction.move_agent(*key, "exit", facts=facts, message=why, **at)
-        if not facts:
-            transaction.set_error(agent.run_id, f"{agent.ticket}: {agent.name} failed: {why}")
-
-    def _died(self, transaction: Transaction, agent: Agent, why: str, **columns: Any) -> None:
-        key = (agent.run_id, agent.ticket, agent.name)
-        now = timestamp(self._world.clock())
-        transaction.set_health(*key, Health("dead", why, "exit record" if columns else "terminal", now))
-        transaction.move_agent(*key, "die", message=why, **columns)
-        transaction.set_error(agent.run_id, f"{agent.ticket}: {agent.name} died: {why}")
 
     def _receive(self, transaction: Transaction, agent: Agent, dropped_id: str, text: str) -> None:
         if not transaction.receive(f"{agent.run_id}/{agent.ticket}/{agent.name}/{dropped_id}"):
@@ -283,10 +330,18 @@ def _panes(terminals: Terminals) -> dict[str, Pane] | None:
         return None
 
 
+def _questions(asked: Iterable[Guidance]) -> dict[tuple[str, str], _Questions]:
+    """Return what each agent (ticket, name) has asked; `asked` comes oldest first."""
+    found: dict[tuple[str, str], _Questions] = {}
+    for one in asked:
+        before = found.get((one.ticket, one.agent), _Questions())
+        if one.status == "pending" and before.open is None:
+            before = before._replace(open=Said("waiting", one.question, seconds(one.asked_at)))
+        elif one.answered_at is not None:
+            before = before._replace(answered=max(before.answered or 0.0, seconds(one.answered_at)))
+        found[one.ticket, one.agent] = before
+    return found
+
+
 def _or_none(text: str | None) -> float | None:
     return None if text is None else seconds(text)
-
-
-def _signal_of(code: int) -> int | None:
-    """Return the signal in an exit code as the shell gives it; above 128 + 64 there is none."""
-    return code - 128 if 128 < code <= 192 else None

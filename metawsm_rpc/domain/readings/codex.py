@@ -52,4 +52,4 @@ ASKS = (
     Ask(r"Sign in|log in|API key", "login"),
 )
 
-CODEX = Program(titles=TITLES, hooks=HOOKS, prompt=PROMPT, screens=SCREENS, asks=ASKS)
+CODEX = Program(titles=TITLES, hooks=HOOKS, reports=True, prompt=PROMPT, screens=SCREENS, asks=ASKS)

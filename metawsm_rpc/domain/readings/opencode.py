@@ -1,4 +1,4 @@
-"""OpenCode, observed with 1.18.33. Its title carries no state; its hooks are a plugin's events."""
+"""OpenCode, observed with 1.18.33. Its title only says that it is there; its hooks are a plugin's events."""
 
 from metawsm_rpc.domain.readings.rules import HookRule, Program, ScreenRule, Word
 
@@ -19,6 +19,8 @@ HOOKS = (
     ),
     HookRule("session.error", Word("error", "its turn failed")),
 )
+
+TITLES = ((r"OpenCode$|OC \| ", Word(None, "its title carries no state")),)
 
 # The lower edge of its input box.
 PROMPT = r"^ *╹▀{8,}.*$"
@@ -53,4 +55,4 @@ SCREENS = (
     ScreenRule("below", r"", Word("idle", "its input line is open and nothing runs")),
 )
 
-OPENCODE = Program(hooks=HOOKS, session="properties.sessionID", prompt=PROMPT, screens=SCREENS)
+OPENCODE = Program(titles=TITLES, hooks=HOOKS, session="properties.sessionID", prompt=PROMPT, screens=SCREENS)

@@ -62,13 +62,15 @@ class Program(NamedTuple):
 
     `prompt` finds its input line and `opening` where a dialog begins; the last match counts. `asks`
     tells by the wording of a dialog what it asks for. `session` is the path of the session's id in a
-    hook's payload, for a program that tells its hooks of sessions other than its own.
+    hook's payload, for a program that tells its hooks of sessions other than its own. `reports` is
+    whether it states what it does by OSC 7501.
     """
 
     titles: tuple[tuple[str, Word], ...] = ()
     statuses: Mapping[str, Word] = {}
     hooks: tuple[HookRule, ...] = ()
     session: str = ""
+    reports: bool = False
     prompt: str = r"(?!)"
     screens: tuple[ScreenRule, ...] = ()
     opening: str = r"(?!)"

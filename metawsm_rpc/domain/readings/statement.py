@@ -34,6 +34,18 @@ HEALTH: Mapping[State, HealthState] = {
 }
 
 
+ASKS: Mapping[WaitsFor, str] = {
+    "permission": "it asks for a permission",
+    "question": "it asks a question",
+    "plan": "it asks about its plan",
+    "trust": "it asks whether to trust what it found here",
+    "login": "it asks to sign in",
+    "setup": "it asks for its settings",
+    "exit": "it asks whether to leave",
+}
+"""What is waited for, as a clause about the program."""
+
+
 class Statement(NamedTuple):
     """What one source says; `says` is a clause about the program ("its title spins").
 
@@ -68,6 +80,14 @@ def decide(statements: Iterable[Statement]) -> Statement:
         if open_to is not None and not open_to:
             break
     return holds._replace(waits_for=_detail(holds, given))
+
+
+def reason(statement: Statement) -> str:
+    """Return what a statement says, beginning with what is waited for where that is known."""
+    asks = ASKS[statement.waits_for] if statement.waits_for else None
+    if asks is None or statement.says.startswith("it asks"):
+        return statement.says
+    return f"{asks} ({statement.says})"
 
 
 def _detail(holds: Statement, given: Iterable[Statement]) -> WaitsFor | None:
