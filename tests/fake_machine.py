@@ -17,7 +17,7 @@ from metawsm_rpc.errors import BaseMovedError, HostError, InterruptedStepError
 from metawsm_rpc.ports.folders import AgentPaths, Dropped
 from metawsm_rpc.ports.merging import MergeRequest, RefMove, Rehearsed
 from metawsm_rpc.ports.store import Lease
-from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane
+from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane, Sent
 from metawsm_rpc.ports.tickets import Ticket
 from metawsm_rpc.ports.worktrees import Removal, Worktree, WorktreeSpec
 from metawsm_rpc.store.store import SqliteStore
@@ -126,6 +126,12 @@ class FakeTerminals:
         self.sessions.pop(launch, None)
         return Ended((), ())
 
+    def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
+        self._faults.call(["refuse", "kill"])
+        self._check_answers()
+        self._faults.call(["kill"])
+        return Sent(launch in self.sessions, None if launch in self.sessions else "its terminal is closed")
+
     def attach_command(self, session: str) -> tuple[str, ...]:
         return ("tmux", "attach", "-t", session)
 
@@ -165,8 +171,14 @@ class FakeFolders:
     def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
         pass
 
+    def discard_launch(self, paths: AgentPaths, launch: str) -> None:
+        pass
+
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         return tuple(Dropped(*item) for item in sorted(self.boxes.get(paths.drop_box, {}).items()))
+
+    def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
+        return False
 
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
         self.boxes.get(paths.drop_box, {}).pop(dropped_id, None)
@@ -217,6 +229,9 @@ class FakeWorktrees:
         self._faults.call(["refuse", "kill"])
         self._folders.worktrees.discard(repo.path)
         return Removal(repo.path, removed=True, reason=None, snapshots=())
+
+    def snapshots(self, source: str, prefix: str) -> tuple[tuple[str, str], ...]:
+        return ()
 
     def interrupt(self) -> None:
         pass

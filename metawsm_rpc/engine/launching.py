@@ -116,10 +116,12 @@ class Launcher:
             return
         # The old process must be gone before a new one starts.
         stopping.end_sessions(self._world, (agent,), self._lease)
+        folders = self._world.machine.folders()
+        if starts.is_begun(agent):
+            folders.discard_launch(context.paths, agent.launch or "")
         launch = self._world.token()
         with self._world.store.transaction(self._lease) as transaction:
             starts.begin(transaction, agent, launch)
-        folders = self._world.machine.folders()
         write_brief(context, launch, ticket)
         pid = self._world.machine.terminals(self._policy).start(
             Launch(

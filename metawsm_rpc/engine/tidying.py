@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from metawsm_rpc.domain.models import Run
+from metawsm_rpc.domain.models import Repo, Run
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import HostError
 from metawsm_rpc.ports.store import Lease
-from metawsm_rpc.ports.worktrees import Removal
+from metawsm_rpc.ports.worktrees import Removal, Worktrees
 
 
 class Snapshot(NamedTuple):
@@ -46,23 +46,15 @@ def tidy(world: World, run: Run, lease: Lease) -> Tidied:
             continue
         whole = True
         for repo in workspace.repos:
-            if not folders.occupied(repo.path):
-                continue
-            try:
-                removal = worktrees.remove(
-                    repo, f"refs/metawsm/snapshots/{run.run_id}/{workspace.name}/{repo.name}", repo.copied
-                )
-            except HostError as error:
-                removal = Removal(repo.path, removed=False, reason=error.message, snapshots=())
-            taken = [Snapshot(repo.name, ref, commit) for ref, commit in removal.snapshots]
-            if taken:
-                _record(world, run, lease, taken)
-                snapshots.extend(taken)
-            if removal.removed:
-                removed.append(repo.path)
-            else:
-                whole = False
-                kept.append(Kept(repo.path, removal.reason or "it could not be removed"))
+            prefix = f"refs/metawsm/snapshots/{run.run_id}/{workspace.name}/{repo.name}"
+            if folders.occupied(repo.path):
+                removal = _remove(worktrees, repo, prefix)
+                if removal.removed:
+                    removed.append(repo.path)
+                else:
+                    whole = False
+                    kept.append(Kept(repo.path, removal.reason or "it could not be removed"))
+            snapshots += _record(world, run, lease, repo, _kept_below(worktrees, repo, prefix))
         if whole:
             world.machine.registry().forget(workspace.name)  # and what it put into the folder
             folders.remove_empty(workspace.path)
@@ -81,9 +73,28 @@ def spare(world: World, run: Run) -> Tidied:
     return Tidied((), kept, ())
 
 
-def _record(world: World, run: Run, lease: Lease, snapshots: Iterable[Snapshot]) -> None:
-    with world.store.transaction(lease) as transaction:
-        for snapshot in snapshots:
-            transaction.record(
-                run.run_id, "workspace", snapshot.repo, "snapshot", message=snapshot.ref, data=snapshot._asdict()
-            )
+def _remove(worktrees: Worktrees, repo: Repo, prefix: str) -> Removal:
+    try:
+        return worktrees.remove(repo, prefix, repo.copied)
+    except HostError as error:
+        return Removal(repo.path, removed=False, reason=error.message, snapshots=())
+
+
+def _kept_below(worktrees: Worktrees, repo: Repo, prefix: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return worktrees.snapshots(repo.source, prefix)
+    except HostError:  # its repository is gone, and the snapshots with it
+        return ()
+
+
+def _record(world: World, run: Run, lease: Lease, repo: Repo, kept: Iterable[tuple[str, str]]) -> tuple[Snapshot, ...]:
+    """Tell of snapshots of which nothing is on record: they may be those of a removal that was cut off."""
+    told = {event.message for event in world.store.events(run_id=run.run_id) if event.type == "snapshot"}
+    fresh = tuple(Snapshot(repo.name, ref, commit) for ref, commit in kept if ref not in told)
+    if fresh:
+        with world.store.transaction(lease) as transaction:
+            for snapshot in fresh:
+                transaction.record(
+                    run.run_id, "workspace", snapshot.repo, "snapshot", message=snapshot.ref, data=snapshot._asdict()
+                )
+    return fresh

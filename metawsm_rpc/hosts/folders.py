@@ -52,7 +52,7 @@ class LocalFolders:
         ):
             _make_private(Path(directory))
         target = Path(paths.brief)
-        draft = target.with_name(f".brief.{launch}.draft")
+        draft = target.with_name(".brief.draft")  # one that a crash has left is written over
         try:
             descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -61,6 +61,13 @@ class LocalFolders:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise HostError(f"The brief {target} cannot be written: {error.strerror}.") from error
+
+    def discard_launch(self, paths: AgentPaths, launch: str) -> None:
+        """Remove the folder of a launch that never came to run, with the environment in it."""
+        import shutil
+
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.launch_directory(paths, launch))
 
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first.
@@ -139,9 +146,9 @@ class LocalFolders:
         """Remove a workspace's folder if nothing is left in it."""
         folder = Path(path)
         # Not empty, or gone: either is fine. The folder of the day goes with its last workspace.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-            folder.parent.rmdir()
+        for place in (folder, folder.parent):
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def _waiting_mark(paths: AgentPaths, guidance_id: str) -> str:

@@ -32,6 +32,9 @@ class Folders(Protocol):
     def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
         """Make the folders of a launch and write the brief, whole or not at all."""
 
+    def discard_launch(self, paths: AgentPaths, launch: str) -> None:
+        """Remove the folder of a launch that never came to run; harmless when it is gone."""
+
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first."""
 

@@ -168,6 +168,9 @@ class Worktrees(Protocol):
         A worktree with ignored files that are not in `copied` is kept and says so.
         """
 
+    def snapshots(self, source: str, prefix: str) -> tuple[tuple[str, str], ...]:
+        """Return `(ref, commit)` of what is kept below a prefix of refs."""
+
     def delete_branch(self, source: str, branch: str, merged_into: str) -> bool:
         """Delete a branch that `merged_into` contains whole; False when it was kept."""
 

@@ -75,5 +75,11 @@ def keep_commit(git: Git, repo: str, commit: str, ref: str) -> bool:
     return True
 
 
+def kept_below(git: Git, repo: str, prefix: str) -> tuple[tuple[str, str], ...]:
+    """Return `(ref, commit)` of each ref below a prefix."""
+    listed = git.read(repo, "for-each-ref", "--format=%(refname) %(objectname)", prefix)
+    return tuple((ref, commit) for ref, _, commit in (line.rpartition(" ") for line in listed.splitlines()))
+
+
 def _has_identity(git: Git, checkout: str) -> bool:
     return git.call(checkout, "var", "GIT_COMMITTER_IDENT", accept=None).exit_code == 0

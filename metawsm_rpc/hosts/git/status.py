@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Repo
-from metawsm_rpc.errors import CommandError
+from metawsm_rpc.errors import CommandError, HostError
 from metawsm_rpc.hosts.git.git import Git, branch_ref
 from metawsm_rpc.hosts.git.layout import locate
 
@@ -67,8 +67,13 @@ def observe(git: Git, repo: Repo) -> Repo:
     """Return `repo` as it is now; see `Worktrees.observe`."""
     if locate(Path(repo.path)) is None:
         return repo._replace(head=None, dirty_files=None, ahead=None, behind=None)
-    now = status(git, repo.path)
-    ahead, behind = (None, None) if now.head is None else ahead_and_behind(git, repo.path, repo.base)
+    try:
+        now = status(git, repo.path)
+        ahead, behind = (None, None) if now.head is None else ahead_and_behind(git, repo.path, repo.base)
+    except HostError:
+        if locate(Path(repo.path)) is None:  # removed in this moment
+            return observe(git, repo)
+        raise
     return repo._replace(head=now.head, dirty_files=len(now.dirty), ahead=ahead, behind=behind)
 
 

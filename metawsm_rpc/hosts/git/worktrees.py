@@ -15,6 +15,7 @@ from metawsm_rpc.hosts.git.git import Git, branch_ref
 from metawsm_rpc.hosts.git.layout import Layout, locate, source_layout
 from metawsm_rpc.hosts.git.remotes import fetch, push
 from metawsm_rpc.hosts.git.removal import delete_branch, remove, roll_back
+from metawsm_rpc.hosts.git.snapshots import kept_below
 from metawsm_rpc.hosts.git.sources import discover, problem
 from metawsm_rpc.hosts.git.status import observe
 from metawsm_rpc.hosts.git.sync import sync
@@ -152,6 +153,10 @@ class GitWorktrees:
     def remove(self, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) -> Removal:
         """Remove a worktree; first keep under `snapshot_prefix` whatever would be lost."""
         return remove(self._git, repo, snapshot_prefix, copied)
+
+    def snapshots(self, source: str, prefix: str) -> tuple[tuple[str, str], ...]:
+        """Return `(ref, commit)` of what is kept below a prefix of refs."""
+        return kept_below(self._git, source, prefix)
 
     def delete_branch(self, source: str, branch: str, merged_into: str) -> bool:
         """Delete a branch that `merged_into` contains whole; False when it was kept."""
