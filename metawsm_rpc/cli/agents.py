@@ -147,13 +147,14 @@ Examples:
   $METAWSM_BIN signal progress "the parser is done"
   $METAWSM_BIN signal guidance "Which database?" --choice sqlite --choice postgres --wait
   $METAWSM_BIN signal done "all tests pass"
-"""
+A wait that was interrupted is taken up by asking the same question again."""
 
 _ANSWER_MORE = """`metawsm status RUN` shows open questions with their ids and choices; another answer is as good.
-Who waits for it (signal guidance --wait) gets it; where nobody does, it is typed into the agent's terminal."""
+Who waits for it (signal guidance --wait) gets it; where nobody does, it is typed into the
+agent's terminal."""
 
-_SEND_MORE = """The text is pasted and sent with Enter, and looked after: exits with 0 when the agent took it, with 1 and
-the reason when it did not. While the agent waits for a decision nothing is typed, unless --force.
+_SEND_MORE = """The text is pasted and sent with Enter. Exits with 0 when the agent took it, with 1 and the reason
+when it did not. While the agent waits for a decision nothing is typed, unless --force.
 Examples:
   metawsm send RUN --agent codex "Also update the changelog."
   git diff | metawsm send RUN --agent codex -"""

@@ -17,11 +17,11 @@ def cli(root: Root, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     return cli
 
 
-def asking(cli: Cli, *flags: str) -> list[str]:
+def asking(cli: Cli, *flags: str, text: str = "Which one?") -> list[str]:
     """Return the command line with which the agent of r1 asks."""
     launch = cli.ask("status", "r1")["agents"][0]["launch"]
     agent = ["--run-id", "r1", "--ticket", "T-1", "--agent", "worker", "--launch", launch]
-    return ["signal", "guidance", "Which one?", "--choice", "this", "--choice", "that", *agent, *flags]
+    return ["signal", "guidance", text, "--choice", "this", "--choice", "that", *agent, *flags]
 
 
 def question(cli: Cli) -> str:
@@ -50,10 +50,13 @@ def test_a_question_with_json_is_the_protocols_answer_and_what_became_of_it(cli:
     told = cli.ask(*asking(cli))
     assert (told["event"]["type"], told["guidanceId"]) == ("guidance", question(cli))
     cli("answer", told["guidanceId"], "this")
-    with cli.root.spawn("--json", *asking(cli, "--wait")) as waiting:
+    with cli.root.spawn("--json", *asking(cli, "--wait", text="And then?")) as waiting:
         cli("wait", "r1", "--until", "awaiting_guidance", "--timeout", "20")
         cli("stop", "r1")
         out, err = waiting.communicate(timeout=20)
-    assert (waiting.returncode, err) == (1, "metawsm: the question was withdrawn.\n")
+    assert (waiting.returncode, err) == (
+        1,
+        "metawsm: the question was withdrawn: its agent was stopped, has ended, or was started again.\n",
+    )
     answer = json.loads(out)
     assert (answer["guidance"]["id"], answer["guidance"]["status"]) == (answer["guidanceId"], "withdrawn")

@@ -23,7 +23,7 @@ from metawsm_rpc.domain.charts import Chart
 from metawsm_rpc.domain.models import LIVE, Run, RunDetail
 from metawsm_rpc.domain.plan import PlannedSetup
 from metawsm_rpc.domain.settle import settle
-from metawsm_rpc.engine import redoing, signals, stopping, talking
+from metawsm_rpc.engine import guidance, redoing, signals, stopping
 from metawsm_rpc.engine.closing import Closer
 from metawsm_rpc.engine.driving import Drive
 from metawsm_rpc.engine.sweeping import Sweeper
@@ -178,7 +178,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
                 assert not self.machine.fake_terminals.sessions
         elif verb == "answer":
             question = _one_of(chance, self.store.detail("r1").guidance)
-            self.attempt(lambda: question and talking.answer(self.world, question.id, "this"))
+            self.attempt(lambda: question and guidance.answer(self.world, question.id, "this"))
         else:
             self.attempt(self.held(acts[verb]))
         return fault, verb, name, index
