@@ -24,7 +24,9 @@ def response_error(error: BaseException, doing: str) -> ResponseError:
         return ResponseError(error.code, error.message, wire(error.data()))
     if isinstance(error, JsonRpcException):
         return error.to_response_error()
-    defect = InternalError(f"{doing} failed in a way that it should not: {type(error).__name__}: {shortened(str(error))}")
+    defect = InternalError(
+        f"{doing} failed in a way that it should not: {type(error).__name__}: {shortened(str(error))}"
+    )
     return ResponseError(defect.code, defect.message, defect.data())
 
 

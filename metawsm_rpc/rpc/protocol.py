@@ -207,9 +207,7 @@ class MetawsmProtocol(LanguageServerProtocol):
         return task
 
     @lsp_method(types.INITIALIZE)
-    def lsp_initialize(
-        self, params: types.InitializeParams
-    ) -> Generator[Any, Any, types.InitializeResult]:
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
         """Answer what the server can, the content of virtual documents with it, which pygls leaves out."""
         result = yield from super().lsp_initialize(params)
         if types.WORKSPACE_TEXT_DOCUMENT_CONTENT in self.fm.features and result.capabilities.workspace:

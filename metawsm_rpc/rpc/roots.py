@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
+    from metawsm_rpc.rpc.view import Views
     from metawsm_rpc.service import Service
 
 
@@ -16,6 +17,7 @@ class Root:
         self.path = path
         self.trusted = trusted
         self._service: Service | None = None
+        self._views: Views | None = None
         self._lock = threading.Lock()
 
     @property
@@ -27,6 +29,17 @@ class Root:
             if self._service is None:
                 self._service = open_service(self.path, trusted=self.trusted)
             return self._service
+
+    @property
+    def views(self) -> "Views":
+        """The view of this root, read anew only where it has changed; for threads."""
+        from metawsm_rpc.rpc.view import Views
+
+        service = self.service
+        with self._lock:
+            if self._views is None:
+                self._views = Views(str(self.path), service)
+            return self._views
 
     @property
     def is_open(self) -> bool:
@@ -60,9 +73,7 @@ class Roots:
     @property
     def of_folders(self) -> tuple[Root, ...]:
         """The roots of the workspace folders, in their order; that of the current folder when there are none."""
-        from metawsm_rpc.composition import find_root
-
-        paths = dict.fromkeys(find_root(folder) for folder in list(self._folders.values()) or [Path.cwd()])
+        paths = dict.fromkeys(_root_of(folder) for folder in list(self._folders.values()) or [Path.cwd()])
         return tuple(self._root(path) for path in paths)
 
     @property
@@ -104,6 +115,13 @@ class Roots:
 
     def _root(self, path: Path) -> Root:
         return self._roots.setdefault(path, Root(path, trusted=self.trusted))
+
+
+def _root_of(folder: Path) -> Path:
+    """Return the root that a workspace folder belongs to; one that is not there is told of, not its parent used."""
+    from metawsm_rpc.composition import find_root
+
+    return find_root(folder) if folder.is_dir() else folder
 
 
 def path_of(named: str) -> Path | None:

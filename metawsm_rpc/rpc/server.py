@@ -7,7 +7,7 @@ Everything heavy is imported after `initialize` has been answered.
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -18,10 +18,12 @@ from metawsm_rpc.errors import MetawsmError, NotTrustedError
 from metawsm_rpc.rpc import features
 from metawsm_rpc.rpc.calling import Calls, encoded, pool_of
 from metawsm_rpc.rpc.client import Client
+from metawsm_rpc.rpc.feed import Feeds
 from metawsm_rpc.rpc.lifecycle import run, watch_parent
 from metawsm_rpc.rpc.options import Options, options
 from metawsm_rpc.rpc.progress import Progress
 from metawsm_rpc.rpc.protocol import Encoded, MetawsmProtocol
+from metawsm_rpc.rpc.refreshing import Refreshes
 from metawsm_rpc.rpc.roots import Root, Roots
 from metawsm_rpc.rpc.transport import Writer
 from metawsm_rpc.verbs import BY_NAME, VERBS, Verb
@@ -48,6 +50,8 @@ class MetawsmServer(LanguageServer):
         self.options = Options()
         self.roots = Roots()
         self.calls = Calls()
+        self.feeds = Feeds(self)
+        self.refreshes = Refreshes(self.client)
         self.progress_of_work = Progress(self)
         self.command_handler: CommandHandler = MetawsmServer.run_command
         self.end: Callable[[int], None] = lambda _: None
@@ -60,6 +64,7 @@ class MetawsmServer(LanguageServer):
 
     async def let_go(self) -> None:
         """Cut off what this process drives and give up what it holds; agents go on."""
+        await self.calls.on("stops", self.feeds.stop)
         await self.calls.on("stops", self.roots.close)
 
     # --- verbs ---
@@ -95,11 +100,21 @@ class MetawsmServer(LanguageServer):
                 f"{root.path} is not trusted, so metawsm only reads there; {verb.name} would change or execute something.",
                 hint="Trust the folder in the editor, or start the server without `trusted: false`.",
             )
+        self.feeds.of(root).await_ready()
         return finish(wire(getattr(root.service, verb.method)(**arguments)))
 
     async def view(self, root: Root) -> "View":
         """Return what editors are shown of a root, as it is now."""
-        return await self.calls.on("looks", _view, root)
+        return await self.calls.on("looks", lambda: root.views.current())  # noqa: PLW0108 - the root is opened on the thread
+
+    def follow(self, before: Sequence[Root] = ()) -> None:
+        """Follow the roots of the workspace folders, and no longer those that were before; for threads."""
+        now = self.roots.of_folders
+        for root in before:
+            if root not in now:
+                self.feeds.drop(root)
+        for root in now:
+            self.feeds.of(root)
 
     # --- the person ---
 
@@ -107,12 +122,6 @@ class MetawsmServer(LanguageServer):
         """Tell the log of what should not have happened; what a person can act on is told by its answer."""
         if not isinstance(error, MetawsmError):
             self.client.log("".join([f"{doing}: ", *traceback.format_exception(error)]), types.MessageType.Error)
-
-
-def _view(root: Root) -> "View":
-    from metawsm_rpc.rpc.view import view_of
-
-    return view_of(str(root.path), root.service)
 
 
 def _as_it_is(answer: Any) -> Any:
@@ -123,6 +132,8 @@ def create_server() -> MetawsmServer:
     """Return a server with every verb and every feature of the editor registered."""
     server = MetawsmServer()
     server.feature(types.INITIALIZE)(_initialize(server))
+    server.feature(types.INITIALIZED)(_initialized(server))
+    server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_folders_changed(server))
     server.feature("rpc.discover")(_discover)
     for verb in VERBS:
         server.feature(f"{SCHEME}/{verb.name}")(_request(server, verb))
@@ -147,6 +158,25 @@ def _initialize(server: MetawsmServer) -> Callable[[types.InitializeParams], Non
             server.roots.add(folder)
 
     return initialize
+
+
+def _initialized(server: MetawsmServer) -> Handler:
+    async def initialized(_: Any) -> None:
+        await server.calls.on("looks", server.follow)
+
+    return initialized
+
+
+def _folders_changed(server: MetawsmServer) -> Handler:
+    async def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        before = await server.calls.on("looks", lambda: server.roots.of_folders)
+        for folder in params.event.removed:
+            server.roots.remove(folder.uri)
+        for folder in params.event.added:
+            server.roots.add(folder.uri)
+        await server.calls.on("looks", server.follow, before)
+
+    return folders_changed
 
 
 async def _discover(*_: Any) -> Any:

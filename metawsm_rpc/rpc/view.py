@@ -1,13 +1,24 @@
 """What the editor is shown of a root: its tickets and the runs that are not closed."""
 
+import math
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from metawsm_rpc.answers import TicketRow
 from metawsm_rpc.domain.models import Blocked, RunDetail
+from metawsm_rpc.errors import InvalidPolicyError
 
 if TYPE_CHECKING:
     from metawsm_rpc.service import Service
+
+_TICKETS_SECONDS = 1.0
+"""How old what is known of the tickets' files may be."""
+
+_WHOLE_SECONDS = 5.0
+_MANY = 1000
 
 
 class View(NamedTuple):
@@ -23,16 +34,62 @@ class View(NamedTuple):
     blocked: Mapping[str, tuple[Blocked, ...]] = {}
 
 
-def view_of(root: str, service: "Service") -> View:
-    """Read what editors are shown; the machine is not asked."""
-    tickets = service.tickets().tickets
-    if not service.has_state():
-        return View(root, tickets, (), 0)
-    rows, _, seq = service.world.store.summaries()
-    details = tuple(service.world.store.detail(row.run_id) for row in rows if row.status != "closed")
-    blocked = {
-        detail.run.run_id: service.world.store.blocked(detail.run.run_id)
-        for detail in details
-        if detail.run.status in ("completed", "closing")
-    }
-    return View(root, tickets, details, min([seq, *(detail.seq for detail in details)]), blocked)
+class Views:
+    """Keeps the view of one root, reading anew only what has changed; may be asked from any thread."""
+
+    def __init__(self, root: str, service: "Service") -> None:
+        self._root = root
+        self._service = service
+        self._lock = threading.Lock()
+        self._tickets: tuple[TicketRow, ...] = ()
+        self._tickets_at = -math.inf
+        self._details: dict[str, RunDetail] = {}
+        self._blocked: dict[str, tuple[Blocked, ...]] = {}
+        self._seq = 0
+        self._read_at = -math.inf
+
+    def current(self) -> View:
+        """Return the root as it is now; the machine is not asked. Raises `StoreError`."""
+        with self._lock:
+            if self._service.has_state():
+                self._read_runs()
+            if time.monotonic() - self._tickets_at > _TICKETS_SECONDS:
+                self._read_tickets()
+            # Runs are listed oldest first here, and newest first where they are shown.
+            details = tuple(reversed(self._details.values()))
+            return View(self._root, self._tickets, details, self._seq, dict(self._blocked))
+
+    def _read_runs(self) -> None:
+        store = self._service.world.store
+        fresh = store.events(self._seq, _MANY)
+        # What is no event, such as the time of a last activity, is read anew now and then.
+        whole = len(fresh) == _MANY or time.monotonic() - self._read_at > _WHOLE_SECONDS
+        changed = list(dict.fromkeys(event.run_id for event in fresh if event.run_id))
+        if not (whole or changed):
+            return
+        if any(event.entity == "run" and event.type == "create" for event in fresh):
+            self._tickets_at = -math.inf
+        if whole:
+            self._read_at = time.monotonic()
+            rows, _, self._seq = store.summaries()
+            changed = [row.run_id for row in reversed(rows) if row.status != "closed"]
+            self._details = {run_id: self._details[run_id] for run_id in changed if run_id in self._details}
+        else:
+            self._seq = fresh[-1].seq
+        for run_id in changed:
+            self._read_run(run_id)
+
+    def _read_run(self, run_id: str) -> None:
+        detail = self._service.world.store.detail(run_id)
+        if detail.run.status == "closed":
+            self._details.pop(run_id, None)
+            self._blocked.pop(run_id, None)
+            return
+        self._details[run_id] = detail
+        self._blocked[run_id] = self._service.world.store.blocked(run_id)
+
+    def _read_tickets(self) -> None:
+        # With a policy that cannot be used the last known tickets still have their runs.
+        with suppress(InvalidPolicyError):
+            self._tickets = self._service.tickets().tickets
+            self._tickets_at = time.monotonic()

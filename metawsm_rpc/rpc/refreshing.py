@@ -1,0 +1,48 @@
+"""Asking the client to ask again: lenses and virtual documents, when what they show has changed."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.client import Client
+
+_PAUSE_SECONDS = 0.2
+"""How long at least from one round to the next: clients ask anew for all that is in sight."""
+
+_REMEMBERED = 100
+
+
+class Refreshes:
+    """Keeps what the client shows fresh. For the event loop."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._documents: dict[str, None] = {}
+        self._wanted = False
+        self._task: asyncio.Task[None] | None = None
+
+    def shown(self, uri: str) -> None:
+        """Remember a virtual document that the client has asked for; the oldest are forgotten."""
+        self._documents.pop(uri, None)
+        self._documents[uri] = None
+        for oldest in list(self._documents)[:-_REMEMBERED]:
+            del self._documents[oldest]
+
+    def want(self) -> None:
+        """Have everything asked for again soon."""
+        self._wanted = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        while self._wanted:
+            self._wanted = False
+            if self._client.can("workspace.codeLens"):
+                await self._client.ask(types.WORKSPACE_CODE_LENS_REFRESH)
+            if self._client.can("workspace.textDocumentContent"):
+                for uri in list(self._documents):
+                    params = types.TextDocumentContentRefreshParams(uri)
+                    await self._client.ask(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
+            await asyncio.sleep(_PAUSE_SECONDS)
