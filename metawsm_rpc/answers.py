@@ -210,6 +210,13 @@ class PathAnswer(NamedTuple):
     path: str
 
 
+class Document(NamedTuple):
+    """A text to read, and the name that editors have for its language."""
+
+    text: str
+    language_id: str
+
+
 class Checks(NamedTuple):
     """What `doctor` found."""
 

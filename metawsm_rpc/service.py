@@ -17,7 +17,13 @@ from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, Run
 from metawsm_rpc.engine.holding import held
 from metawsm_rpc.engine.sweeping import Sweeper
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, RunNotFoundError
+from metawsm_rpc.errors import (
+    AmbiguousError,
+    GuidanceNotFoundError,
+    InvalidParamsError,
+    NotTrustedError,
+    RunNotFoundError,
+)
 from metawsm_rpc.policy.root_policy import RootPolicy
 from metawsm_rpc.ports.machine import Machine
 from metawsm_rpc.ports.store import ROOT_SCOPE
@@ -503,6 +509,15 @@ class Service:
     def policy_migrate(self) -> "Migration":
         """Bring a policy of the Go metawsm up to date, with a backup beside it."""
         return self._root_policy.migrate()
+
+    def content(self, uri: str) -> answers.Document:
+        """Return the text of a document: `metawsm:/run/<runId>`, `plan`, `transcript`, `diff` and others."""
+        from metawsm_rpc.pages import address, library
+
+        found = address.parse(uri)
+        if found.kind == "diff" and not self._trusted:
+            raise NotTrustedError("A diff asks git, which the folder can make execute things; trust it first.")
+        return library.document(found, self)
 
     def doctor(self) -> answers.Checks:
         """Check what metawsm needs on this machine."""

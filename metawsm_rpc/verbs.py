@@ -55,6 +55,7 @@ _METHODS = (
     "close_ticket",
     "policy",
     "policy_init",
+    "content",
     "doctor",
 )
 

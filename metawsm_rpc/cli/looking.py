@@ -109,6 +109,20 @@ def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not come ba
     os.execvp(attachment.argv[0], attachment.argv)  # noqa: S606 - our own argv takes this process over
 
 
+def _content_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("uri", metavar="URI", help="its address, such as metawsm:/run/RUN or metawsm:/diff/RUN/T-1/app")
+
+
+def _content(parsed: Namespace) -> int:
+    with service(parsed) as verbs:
+        found = verbs.content(parsed.uri)
+    if parsed.json:
+        output.print_json(found)
+    else:
+        output.line(found.text.rstrip("\n"))
+    return 0
+
+
 def _logs_arguments(parser: ArgumentParser) -> None:
     _agent_arguments(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on as more comes, until the agent has ended")
@@ -241,6 +255,7 @@ VERBS = {
     "runs": Verb(_runs_arguments, _runs),
     "attach": Verb(_agent_arguments, _attach, _ATTACH_MORE),
     "logs": Verb(_logs_arguments, _logs, _LOGS_MORE),
+    "content": Verb(_content_arguments, _content),
     "explain": Verb(_agent_arguments, _explain),
     "diff": Verb(_diff_arguments, _diff),
     "history": Verb(_history_arguments, _history, "Without a run it lists what happened in all of them."),

@@ -61,6 +61,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "policy show": ("policies", "print the policy that is in force, from all its layers"),
     "policy schema": ("policies", "print the JSON Schema of the policy"),
     "policy migrate": ("policies", "bring a policy of the Go metawsm up to date, with a backup"),
+    "content": ("looking", "print a document that editors open, such as metawsm:/run/RUN"),
     "doctor": ("doctoring", "check what metawsm needs on this machine"),
     "demo": ("demonstrating", "watch a whole run in a scratch folder"),
 }

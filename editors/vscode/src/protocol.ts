@@ -217,6 +217,14 @@ export interface CompleteParams {
   agent?: string | null;
 }
 
+/** What `content` takes. */
+export interface ContentParams {
+  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  root?: string | null;
+  /** The URI of a `metawsm:` document. */
+  uri: string;
+}
+
 /** What `createTicket` takes. */
 export interface CreateTicketParams {
   /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
@@ -273,6 +281,14 @@ export interface Diffs {
 export interface DoctorParams {
   /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
   root?: string | null;
+}
+
+/** A text to read, and the name that editors have for its language. */
+export interface Document {
+  /** The text. */
+  text: string;
+  /** The language that an editor shows it in. */
+  languageId: string;
 }
 
 /** What an event can happen to. */
@@ -1159,6 +1175,8 @@ export interface Verbs {
   policy: { params: PolicyParams; result: PolicyAnswer };
   /** Write a policy to start from. */
   policyInit: { params: PolicyInitParams; result: PathAnswer };
+  /** Return the text of a document: `metawsm:/run/<runId>`, `plan`, `transcript`, `diff` and others. */
+  content: { params: ContentParams; result: Document };
   /** Check what metawsm needs on this machine. */
   doctor: { params: DoctorParams; result: Checks };
 }
@@ -1194,6 +1212,7 @@ export const VERBS: readonly VerbName[] = [
   "closeTicket",
   "policy",
   "policyInit",
+  "content",
   "doctor",
 ];
 
