@@ -29,6 +29,7 @@ from metawsm_rpc.ports.machine import Machine
 from metawsm_rpc.ports.store import ROOT_SCOPE
 
 if TYPE_CHECKING:
+    from metawsm_rpc.engine.closing import Closer
     from metawsm_rpc.engine.drives import Drives
     from metawsm_rpc.engine.supervision import OnChange, OnTrouble, Supervisor
     from metawsm_rpc.policy.migration import Migration
@@ -65,6 +66,7 @@ class Service:
         self._world: World | None = None
         self._sweeping: Sweeper | None = None
         self._driving: Drives | None = None
+        self._closers: dict[str, Closer] = {}
 
     # --- planning and starting ---
 
@@ -378,8 +380,17 @@ class Service:
         with held(self.world, run.run_id) as lease:
             if self.world.store.run(run.run_id).status == "closed":  # by somebody else, a moment ago
                 return answers.CloseAnswer(self.world.store.run(run.run_id), (), ())
-            outcome = Closer(self.world, run.run_id).close(lease)
+            closer = self._closers[run.run_id] = Closer(self.world, run.run_id)
+            try:
+                outcome = closer.close(lease)
+            finally:
+                del self._closers[run.run_id]
         return answers.CloseAnswer(self.world.store.run(run.run_id), outcome.merges, outcome.blocked)
+
+    def interrupt_close(self, run_id: str) -> None:
+        """Let a close that is under way here give up, which it does until its decision; harmless otherwise."""
+        if closer := self._closers.get(run_id):
+            closer.interrupt()
 
     def cleanup(
         self, run_id: str | None = None, *, ticket: str | None = None, keep_workspaces: bool = False
@@ -597,9 +608,9 @@ class Service:
         """Bring one run up to date with the machine."""
         self._sweeper.sweep([run_id])
 
-    def finish(self, run_id: str) -> None:
-        """Wait until this process has driven a run as far as it goes."""
-        self._drives.wait(run_id)
+    def finish(self, run_id: str, timeout: float | None = None) -> bool:
+        """Wait until this process has driven a run as far as it goes; False when the time came first."""
+        return self._drives.wait(run_id, timeout)
 
     def follow(self, run_id: str, since: int) -> Iterator[Event]:
         """Yield the run's events after `since` as they come, until this process has driven it as far as it goes."""

@@ -18,6 +18,7 @@ from metawsm_rpc.errors import (
     BaseMovedError,
     CloseBlockedError,
     HostError,
+    InterruptedStepError,
     LostLeaseError,
     MetawsmError,
     RefusedMoveError,
@@ -48,6 +49,15 @@ class Closer:
         self._merging: Merging = world.machine.merging()
         self._pins = f"refs/metawsm/close/{run_id}"
         self._workspaces = made_of(world, run_id)
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Give the close up, from any thread, unless it is decided by then: it is undone, and says so."""
+        self._interrupted = True
+
+    def _go_on(self) -> None:
+        if self._interrupted:
+            raise InterruptedStepError("The close was cancelled before its decision; nothing was merged.")
 
     def rehearse(self) -> Closing:
         """Return what a close would do now; nothing but git objects is written."""
@@ -98,6 +108,7 @@ class Closer:
         moves: list[RefMove] = []
         gated = {one.repo for one in blocked}
         for name, requests in self._by_base():
+            self._go_on()
             if name in gated:
                 continue  # what git would say of it now means nothing yet
             result = self._merging.rehearse(requests, kind=self._rules.merge, pin_prefix=self._pins if pin else None)
@@ -160,6 +171,7 @@ class Closer:
             journal = CloseJournal("preparing", rehearsal.moves, rehearsal.merges)
             self._journal(lease, journal)
             moved = self._prepare(rehearsal.moves)
+            self._go_on()
             if not moved:
                 journal = journal._replace(phase="decided")
                 self._journal(lease, journal)
@@ -174,6 +186,7 @@ class Closer:
         """
         moved = []
         for move in moves:
+            self._go_on()
             try:
                 with self._told(move):
                     self._merging.prepare(_key(move.source, move.base), move)
