@@ -13,7 +13,7 @@ from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from metawsm_rpc.answers import CloseAnswer, TranscriptPart
+from metawsm_rpc.answers import CloseAnswer, Sent, TranscriptPart
 from metawsm_rpc.cli.watch import pages, rows
 from metawsm_rpc.cli.watch.board import Board
 from metawsm_rpc.cli.watch.dialogs import Confirm, Line, Page, Write
@@ -41,26 +41,29 @@ class WatchApp(App[int]):
     CSS_PATH = "watch.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
+        # The footer shows as many as there is room for, from the first on.
         Binding("question_mark", "help", "help", key_display="?"),
-        Binding("l,enter", "transcript", "log", key_display="l"),
+        Binding("q", "leave", "quit"),
+        Binding("l", "transcript", "log"),
         Binding("a", "answer", "answer"),
+        Binding("t", "tell", "tell"),
         Binding("o", "attach", "open"),
-        Binding("e", "explain", "explain"),
-        Binding("d", "diff", "diff"),
         Binding("s", "stop", "stop"),
         Binding("r", "restart", "restart"),
         Binding("g", "resume", "go on"),
         Binding("c", "close", "close"),
         Binding("slash", "filter", "filter", key_display="/"),
-        Binding("v", "all_agents", "all", show=False),
-        Binding("z", "closed", "closed", show=False),
-        Binding("q", "leave", "quit"),
+        Binding("e", "explain", "explain"),
+        Binding("d", "diff", "diff"),
+        Binding("v", "all_agents", "all agents"),
+        Binding("z", "closed", "closed runs"),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
     KEYS: ClassVar[pages.Keys] = (
         ("Tab, arrows", "go to another table, mark another row; the keys below act on what is marked"),
         ("l or Enter", "open the log of the agent: all that it prints; it follows while you are at its end"),
         ("a", "answer a question: take a choice, or write"),
+        ("t", "tell the agent something: the text is typed into its terminal"),
         ("o", "open the agent's terminal; Ctrl-b d comes back here"),
         ("e", "explain why the agent is judged as it is"),
         ("d", "show the work of the run against its bases"),
@@ -98,11 +101,14 @@ class WatchApp(App[int]):
         return self._board
 
     def on_mount(self) -> None:
-        """Begin to read, and end in order when a signal says so."""
+        """End in order when a signal says so."""
         self.animation_level = "none"
         loop = asyncio.get_running_loop()
         for number, status in _ENDS.items():
             loop.add_signal_handler(number, self.exit, status)
+
+    def on_board_ready(self) -> None:
+        """Begin to read."""
         self._reader.start()
 
     def on_unmount(self) -> None:
@@ -223,6 +229,38 @@ class WatchApp(App[int]):
         more = "\n".join(filter(None, (rows.lines(question.question), rows.lines(question.context or ""))))
         choices = tuple(map(rows.one_line, question.choices))
         self.push_screen(Write(f"{rows.one_line(who)} asks", more, choices=choices), answer)
+
+    def action_tell(self) -> None:
+        """Ask for a text and type it into the agent's terminal."""
+        if (agent := self._needed_agent()) is None:
+            return
+
+        def tell(text: str | None) -> None:
+            if text is not None:
+                self._type(agent, text, force=False)
+
+        self.push_screen(Write(f"Tell {rows.named(agent)}"), tell)
+
+    def _type(self, agent: Agent, text: str, *, force: bool) -> None:
+        named = rows.named(agent)
+
+        def typed(sent: Sent) -> None:
+            if sent.delivered:
+                self._tell(f"{named} has it" + (f": {sent.reason}." if sent.reason else "."))
+            elif force:
+                self._refused(HostError(f"{named} has not taken it: {sent.reason}."))
+            else:
+                self._confirm(
+                    f"{named} has not taken it. Type it all the same?",
+                    rows.lines(sent.reason or ""),
+                    lambda: self._type(agent, text, force=True),
+                )
+
+        self._start(
+            f"message to {named}",
+            lambda: self._service.send(agent.run_id, agent=agent.name, ticket=agent.ticket, text=text, force=force),
+            typed,
+        )
 
     def action_attach(self) -> None:
         """Open the agent's terminal."""

@@ -22,6 +22,9 @@ _AGEING_SECONDS = 1.0
 class Board(Screen[None]):
     """Shows what is known, as far as it has the words of a filter."""
 
+    class Ready(Message):
+        """The tables are there."""
+
     class Marked(Message):
         """The mark in the table of runs is on another run."""
 
@@ -57,6 +60,7 @@ class Board(Screen[None]):
         """Let ages count on."""
         self._table("agents").focus()
         self.set_interval(_AGEING_SECONDS, self.show)
+        self.post_message(self.Ready())
 
     def learn(self, known: Known) -> None:
         """Show what was read."""
@@ -88,10 +92,11 @@ class Board(Screen[None]):
         table.set_class(bool(found), "on")
 
     def _show_lines(self, now: float) -> None:
-        head = Text(f"metawsm watch  {self._root}  ", no_wrap=True, overflow="ellipsis")
-        head.append(self._supervision())
+        head = Text(f"metawsm watch  {self._supervision()}", no_wrap=True, overflow="ellipsis")
         for cell in rows.tally(self._known):
             head.append("  ").append(cell.text, cell.style)
+        # The least important, and often long.
+        head.append(f"  {self._root}")
         self.query_one("#head", Static).update(head)
         words = self.query_one("#filter", Static)
         words.update(f"only what has: {self.words}   (/ changes it)")

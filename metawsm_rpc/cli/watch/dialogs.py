@@ -89,8 +89,8 @@ class Write(ModalScreen[str]):
             if self._choices:
                 yield OptionList(*(Option(Text(choice, no_wrap=True)) for choice in self._choices), markup=False)
             yield Field(placeholder="or write another answer" if self._choices else "", show_line_numbers=False)
-            hint = "Enter sends it, Ctrl-J begins a new line, Tab changes between choices and text, Esc goes back."
-            yield Static(hint, markup=False, classes="hint")
+            hint = "Enter sends it, Ctrl-J begins a new line, Esc goes back."
+            yield Static(("Tab goes to the text; " if self._choices else "") + hint, markup=False, classes="hint")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take a choice."""

@@ -59,7 +59,8 @@ class Reader:
         """Stop reading."""
         self._over.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _work(self) -> None:
         again = False

@@ -128,7 +128,7 @@ def _agent_cells(agent: Agent, asking: set[tuple[str, str, str]], now: float) ->
         Cell(one_line(agent.ticket)),
         _state(agent.status),
         _state(health.state) if health else Cell(""),
-        _since(health.since if health else agent.started_at, now),
+        _since(health.since if health else None, now),
         Cell(str(agent.restarts) if agent.restarts else ""),
         Cell("yes", "yellow") if (agent.run_id, agent.ticket, agent.name) in asking else Cell(""),
         Cell(why(agent)),
