@@ -174,6 +174,9 @@ class FakeFolders:
     def discard_launch(self, paths: AgentPaths, launch: str) -> None:
         pass
 
+    def left(self, paths: AgentPaths, name: str) -> str | None:
+        return None
+
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         return tuple(Dropped(*item) for item in sorted(self.boxes.get(paths.drop_box, {}).items()))
 
@@ -214,6 +217,9 @@ class FakeWorktrees:
 
     def observe(self, repo: Repo) -> Repo:
         return repo
+
+    def work_state(self, repo: Repo) -> None:
+        return None
 
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
         self._faults.call(["refuse", "interrupt", "kill"])

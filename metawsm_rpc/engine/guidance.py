@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from metawsm_rpc.domain.models import LIVE, Agent, Event, Guidance
 from metawsm_rpc.domain.typed_text import typed_text
-from metawsm_rpc.engine import sending, signals
+from metawsm_rpc.engine import mailbox, sending, signals
 from metawsm_rpc.engine.signals import Signal
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import IllegalTransitionError, MetawsmError
@@ -106,6 +106,7 @@ def answer(world: World, guidance_id: str, text: str) -> Answered:
     with world.store.transaction() as transaction:
         if not transaction.answer(guidance_id, text):
             raise _not_open(world.store.guidance(guidance_id))
+    mailbox.hand_over(world, [world.store.guidance(guidance_id)])
     if _is_taken(world, question):
         return Answered(world.store.guidance(guidance_id), None)
     reason = _type(world, question, text)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metawsm_rpc.domain.clock import seconds, timestamp
 from metawsm_rpc.domain.health import Evidence, Facts, Said, Thresholds, Verdict, as_health, judge
 from metawsm_rpc.domain.models import LIVE, Agent, Guidance, Health
-from metawsm_rpc.engine import ends, signals, starts
+from metawsm_rpc.engine import ends, mailbox, starts
 from metawsm_rpc.engine.evidence import Gatherer, Look, is_unattended, statements
 from metawsm_rpc.engine.interrupting import interrupt_step
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError, MetawsmError
+from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError
 from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, TranscriptLimits, profile_of
 from metawsm_rpc.ports.folders import Dropped
 from metawsm_rpc.ports.store import Transaction
@@ -111,11 +111,13 @@ class Sweeper:
         if dropped or any(self._changes(one) for one in seen):
             with self._world.store.transaction() as transaction:
                 for agent, item in dropped:
-                    self._receive(transaction, agent, item.id, item.text)
+                    mailbox.receive(self._world, transaction, agent, item)
                 for one in seen:
                     self._apply(transaction, one)
         for agent, item in dropped:
             self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
+        for run_id in dict.fromkeys(agent.run_id for agent in agents if _may_speak(agent)):
+            mailbox.hand_over(self._world, self._world.store.questions(run_id))
         for one in seen:
             if one.pane is not None and not one.pane.piped:
                 self._repair_transcript(one.agent)
@@ -266,19 +268,6 @@ class Sweeper:
         event = _OBSERVED_STATUS.get(health.state)
         if event is not None:  # `unknown` moves nothing
             transaction.move_agent(*key, event, message=health.reason)
-
-    def _receive(self, transaction: Transaction, agent: Agent, dropped_id: str, text: str) -> None:
-        if not transaction.receive(f"{agent.run_id}/{agent.ticket}/{agent.name}/{dropped_id}"):
-            return
-        try:
-            signal = signals.from_text(text)
-            # The box belongs to one agent; it cannot speak for another.
-            mine = signal._replace(run_id=agent.run_id, ticket=agent.ticket, agent=agent.name)
-            signals.apply(self._world, transaction, mine)
-        except MetawsmError as error:
-            transaction.record(
-                agent.run_id, "agent", f"{agent.ticket}/{agent.name}", "signal_refused", message=error.message
-            )
 
     def _interrupt_steps(self, run_id: str) -> None:
         """Say that steps were cut off whose driver is gone."""

@@ -12,6 +12,7 @@ Every name in these paths has been checked at the edge (`domain/names.py`).
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,29 @@ class LocalFolders:
 
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.launch_directory(paths, launch))
+
+    def leave(self, paths: AgentPaths, name: str, text: str) -> None:
+        """Put a file into the agent's drop box, whole or not at all, in the place of one with this name."""
+        draft = f"{paths.drop_box}/.{os.getpid()}-{time.monotonic_ns()}.draft"
+        try:
+            # The agent may write here as well: nothing that it puts in the way is followed.
+            descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+            os.rename(draft, f"{paths.drop_box}/{name}")  # noqa: PTH104 - text, as it is
+        except OSError as error:
+            raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
+
+    def left(self, paths: AgentPaths, name: str) -> str | None:
+        """Return what a file in the agent's drop box says, None when it is not there."""
+        try:
+            descriptor = os.open(f"{paths.drop_box}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
 
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first.

@@ -35,6 +35,15 @@ class Folders(Protocol):
     def discard_launch(self, paths: AgentPaths, launch: str) -> None:
         """Remove the folder of a launch that never came to run; harmless when it is gone."""
 
+    def leave(self, paths: AgentPaths, name: str, text: str) -> None:
+        """Put a file into the agent's drop box, whole or not at all, in the place of one with this name.
+
+        One whose name begins with a dot is no signal. Raises `HostError` when that cannot be.
+        """
+
+    def left(self, paths: AgentPaths, name: str) -> str | None:
+        """Return what a file in the agent's drop box says, None when it is not there."""
+
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first."""
 

@@ -1,0 +1,134 @@
+"""What the hooks of an agent's program tell us, and what it moves.
+
+A hook is not progress, and less than what the agent itself signals. It comes with every tool that
+is used, so it is written down only when it is news.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metawsm_rpc.domain.clock import seconds, timestamp
+from metawsm_rpc.domain.lifecycles import SETTLING
+from metawsm_rpc.domain.models import LIVE, Agent
+from metawsm_rpc.engine import starts
+from metawsm_rpc.engine.world import World
+from metawsm_rpc.ports.store import Transaction
+
+if TYPE_CHECKING:
+    from metawsm_rpc.domain.readings.hooks import Said, Told
+
+_MOVES: Mapping["Said", tuple[str, str]] = {
+    "working": ("observe_running", "running"),
+    "waiting": ("observe_waiting", "waiting"),
+    "idle": ("observe_idle", "idle"),
+    "error": ("observe_waiting", "waiting"),  # it goes on only when somebody sees to it
+}
+"""The event, and the status that it leads to."""
+
+_REFRESH_SECONDS = 5.0
+"""How old what was said may become before saying the same again is worth a write."""
+
+
+class Heard(NamedTuple):
+    """What a hook told of one agent; `launch` says which start of it, `at` when, in seconds since the epoch."""
+
+    run_id: str
+    ticket: str
+    agent: str
+    launch: str
+    at: float
+    told: "Told"
+
+
+def receive(world: World, heard: Heard) -> None:
+    """Apply what was heard, unless it is no news.
+
+    Raises `RunNotFoundError` or `AgentNotFoundError`. What an earlier launch tells is not even
+    recorded: nothing that it says can count any more.
+    """
+    agents = world.store.agents(heard.run_id)
+    mine = next((one for one in agents if (one.ticket, one.name) == (heard.ticket, heard.agent)), None)
+    if mine is not None and not _is_news(mine, heard):
+        return
+    with world.store.transaction() as transaction:
+        apply(world, transaction, heard)
+
+
+def apply(world: World, transaction: Transaction, heard: Heard) -> None:
+    """Apply what was heard, in a transaction that is under way."""
+    key = (heard.run_id, heard.ticket, heard.agent)
+    agent = transaction.agent(*key)
+    heard = heard._replace(at=min(heard.at, world.clock()))  # what comes by file may claim any time
+    if not _is_news(agent, heard):
+        return
+    counts = transaction.run(heard.run_id).status in SETTLING
+    if counts and starts.is_begun(agent):
+        starts.start(transaction, agent, None, timestamp(world.clock()))
+        agent = transaction.agent(*key)
+    told = heard.told
+    if told.prompted and told.conversation:
+        transaction.set_agent(*key, conversation=told.conversation, conversation_launch=heard.launch)
+    if not _may_say(agent, heard):
+        return
+    columns: dict[str, Any] = {"said": told.said, "said_at": timestamp(heard.at), "said_by": "hook"}
+    if not _says_less(agent, told):
+        columns["said_what"] = told.what
+    if agent.status in LIVE:
+        transaction.move_agent(*key, _MOVES[told.said][0], message=told.what, **columns)
+    elif counts:
+        transaction.move_agent(*key, "work", message=told.what, **columns)
+
+
+def _is_news(agent: Agent, heard: Heard) -> bool:
+    if agent.launch != heard.launch:
+        return False
+    told = heard.told
+    known = (agent.conversation, agent.conversation_launch) == (told.conversation, heard.launch)
+    if starts.is_begun(agent) or (told.prompted and told.conversation and not known):
+        return True
+    if not _may_say(agent, heard):
+        return False
+    same = (agent.said, agent.said_by, agent.status) == (told.said, "hook", _MOVES[told.said][1])
+    return not (same and _says_less(agent, told) and heard.at - _said_at(agent) < _REFRESH_SECONDS)
+
+
+def _may_say(agent: Agent, heard: Heard) -> bool:
+    """Return whether a hook counts against the status of its agent and what that has said itself."""
+    if agent.status not in LIVE:
+        # The tool that said `done` ends, and the turn after it: only a new prompt is more work.
+        return agent.status == "completed" and heard.told.prompted
+    if agent.said_by == "signal" and agent.said == "waiting":
+        # So does the tool that said `waiting`; who begins something else does not wait any more.
+        return heard.told.begins and heard.at > _said_at(agent)
+    return heard.at >= _said_at(agent)
+
+
+def _says_less(agent: Agent, told: "Told") -> bool:
+    """Return whether the words that are kept already say all that these do: a reminder names no command."""
+    return agent.said == told.said and (agent.said_what or "").startswith(told.what)
+
+
+def _said_at(agent: Agent) -> float:
+    return seconds(agent.said_at) if agent.said_at else 0.0
+
+
+def as_data(heard: Heard) -> dict[str, Any]:
+    """Return what was heard as the data of a file in a drop box."""
+    return {**heard._asdict(), "told": heard.told._asdict()}
+
+
+def from_data(data: Mapping[str, Any]) -> Heard:
+    """Return what a dropped file tells. Raises `TypeError`, `ValueError` or `KeyError` when it tells nothing."""
+    from metawsm_rpc.domain.readings.hooks import Told
+
+    told = Told(**data["told"])
+    heard = Heard(**{**data, "told": told})
+    texts = (heard.run_id, heard.ticket, heard.agent, heard.launch, told.what)
+    if (
+        told.said not in _MOVES
+        or not all(isinstance(text, str) for text in texts)
+        or not isinstance(told.conversation, str | None)
+        or not isinstance(heard.at, int | float)
+    ):
+        raise ValueError("a value is of another kind")
+    return heard
