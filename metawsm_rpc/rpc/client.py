@@ -41,14 +41,18 @@ class Client:
             return all(found.get(name, True) is True for name in ("support", "refreshSupport"))
         return bool(found)
 
-    async def ask(self, method: str, params: Any = None, *, within: float | None = _ANSWER_SECONDS) -> Any:
+    async def ask(self, method: str, params: Any = None, *, within: float = _ANSWER_SECONDS) -> Any:
         """Send a request and return its result; None when there is none in time, or an error."""
+        return (await self.attempt(method, params, within=within))[1]
+
+    async def attempt(self, method: str, params: Any = None, *, within: float = _ANSWER_SECONDS) -> tuple[bool, Any]:
+        """Send a request; return whether the client did it, and its result."""
         msg_id = self._protocol.next_id()
         future = self._protocol.send_request(method, params, msg_id=msg_id)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), within)
+            return True, await asyncio.wait_for(asyncio.wrap_future(future), within)
         except Exception:  # noqa: BLE001 - a client that cannot do it is no failure of ours
-            return None
+            return False, None
         finally:
             self._protocol.forget(msg_id)
 

@@ -1,26 +1,186 @@
-"""Progress of what takes long, where a person sees it, and Cancel."""
+"""Progress of what takes long, where a person sees it, and Cancel.
 
+A run and a resume are followed after they have been answered, until this process has driven them as
+far as they go; their Cancel stops the run. A close is followed while its request lasts; its Cancel
+counts until the close is decided.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from lsprotocol import types
+
+from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.rpc.roots import Root
 
 if TYPE_CHECKING:
+    from metawsm_rpc.domain.models import RunStatus, Step
     from metawsm_rpc.rpc.server import MetawsmServer
 
 Token = str | int
+Cancel = Callable[[], Awaitable[object]]
 
+_LOOK_SECONDS = 0.2
+_NAMED = 3
+"""So many steps that are under way are named."""
+
+_SETTLED = ("done", "failed", "skipped")
 _OFFERED: ContextVar[Token | None] = ContextVar("work_done_token", default=None)
 
 
 class Progress:
-    """Tells the client how far runs and closes are."""
+    """Tells the client how far runs and closes are. For the event loop."""
 
     def __init__(self, server: "MetawsmServer") -> None:
         self._server = server
+        self._cancels: dict[Token, Cancel] = {}
+        self._number = 0
 
     @staticmethod
-    def offered(token: Token | None) -> None:
+    def offered(token: object) -> None:
         """Keep the token that came with the request of this task."""
-        _OFFERED.set(token)
+        _OFFERED.set(token if isinstance(token, str | int) else None)
 
     async def cancel(self, token: Token) -> None:
-        """Stop what the token stands for."""
+        """Stop what a token stands for; one that nobody knows is over by now."""
+        cancel = self._cancels.pop(token, None)
+        if cancel is None:
+            return
+        try:
+            await cancel()
+        except MetawsmError as error:
+            self._server.client.show(error.message, types.MessageType.Warning)
+
+    def follow_run(self, root: Root, run_id: str) -> None:
+        """Tell how far a run is, from now on, in the background."""
+        # The specification ends an offered token with its request, so it is only used for want of another.
+        offered, _ = _OFFERED.get(), _OFFERED.set(None)
+        self._server.spawn(self._follow(root, run_id, offered))
+
+    async def _follow(self, root: Root, run_id: str, offered: Token | None) -> None:
+        token = await self._created() or offered
+        if token is None:
+            return
+
+        async def stop() -> None:
+            await self._server.threads.on("stops", root.service.stop, run_id)
+
+        bar = self._begin(token, f"Run {run_id}", stop)
+        shown = _Shown("", 0)
+        try:
+            with self._server.feeds.of(root).changes() as changed:
+                over = False
+                while not over:
+                    changed.clear()
+                    over, now = await self._server.threads.on("looks", _look, root, run_id)
+                    if now != shown:
+                        shown = now
+                        bar.report(now)
+                    if not over:
+                        await _first(changed, _LOOK_SECONDS)
+        except Exception as error:  # noqa: BLE001 - a bar must not stay for ever
+            self._server.report(error, f"following run {run_id}")
+            shown = _Shown(str(error), 0)
+        finally:
+            self._cancels.pop(token, None)
+            bar.end(shown.message)
+
+    @asynccontextmanager
+    async def of_close(self, root: Root, run_id: str) -> AsyncIterator[None]:
+        """Tell that a close is under way, until the block ends; cancelling it, or the block, gives the close up."""
+        token = _OFFERED.get()
+        if token is None:
+            token = await self._created()
+
+        async def interrupt() -> None:
+            await self._server.threads.on("stops", root.service.interrupt_close, run_id)
+
+        bar = None if token is None else self._begin(token, f"Close {run_id}", interrupt)
+        try:
+            yield
+        except asyncio.CancelledError:
+            await interrupt()
+            raise
+        finally:
+            if bar is not None and token is not None:
+                self._cancels.pop(token, None)
+                bar.end(None)
+
+    async def _created(self) -> Token | None:
+        """Return a token that the client has agreed to, None when it shows no progress."""
+        if not self._server.client.can("window.workDoneProgress"):
+            return None
+        self._number += 1
+        token = f"metawsm-{self._number}"
+        params = types.WorkDoneProgressCreateParams(token)
+        agreed, _ = await self._server.client.attempt(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
+        return token if agreed else None
+
+    def _begin(self, token: Token, title: str, cancel: Cancel) -> "_Bar":
+        self._cancels[token] = cancel
+        bar = _Bar(self._server, token)
+        bar.send(types.WorkDoneProgressBegin(title, cancellable=True, percentage=0))
+        return bar
+
+
+class _Shown(NamedTuple):
+    message: str
+    percentage: int
+
+
+class _Bar:
+    """One progress bar at the client."""
+
+    def __init__(self, server: "MetawsmServer", token: Token) -> None:
+        self._server = server
+        self._token = token
+        self._highest = 0
+
+    def report(self, shown: _Shown) -> None:
+        """Show how far it is; the percentage never goes back, as the specification asks."""
+        self._highest = max(self._highest, shown.percentage)
+        self.send(types.WorkDoneProgressReport(message=shown.message, percentage=self._highest, cancellable=True))
+
+    def end(self, message: str | None) -> None:
+        """Take it away."""
+        self.send(types.WorkDoneProgressEnd(message=message))
+
+    def send(
+        self, value: types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
+    ) -> None:
+        """Send one step of its life."""
+        self._server.protocol.notify(types.PROGRESS, types.ProgressParams(self._token, value))
+
+
+def _look(root: Root, run_id: str) -> tuple[bool, _Shown]:
+    """Return whether this process has driven the run as far as it goes, and what to show."""
+    # In this order: what the last of its steps did is seen.
+    over = root.service.finish(run_id, 0)
+    store = root.service.world.store
+    return over, _shown(store.steps(run_id), store.run(run_id).status, over=over)
+
+
+def _shown(steps: "Sequence[Step]", status: "RunStatus", *, over: bool) -> _Shown:
+    counts = Counter(step.status for step in steps)
+    settled = sum(counts[status] for status in _SETTLED)
+    percentage = 100 * settled // len(steps) if steps else 100
+    said = f"{settled} of {len(steps)} steps"
+    if counts["failed"]:
+        said += f", {counts['failed']} failed"
+    if over:
+        return _Shown(f"{said}; the run is {status.replace('_', ' ')}", percentage)
+    running = [step.name for step in steps if step.status == "running"]
+    more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
+    return _Shown(f"{said}: {', '.join(running[:_NAMED])}{more}" if running else said, percentage)
+
+
+async def _first(changed: asyncio.Event, seconds: float) -> None:
+    """Wait until something has changed, or for so long."""
+    try:
+        await asyncio.wait_for(changed.wait(), seconds)
+    except TimeoutError:
+        return

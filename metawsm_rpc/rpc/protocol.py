@@ -238,13 +238,13 @@ class MetawsmProtocol(LanguageServerProtocol):
                 f"There is no command {faults.shortened(params.command)!r}.",
                 hint="The result of `initialize` lists the commands.",
             )
-        self._server.progress_of_work.offered(params.work_done_token)
+        self._server.work.offered(params.work_done_token)
         return await handler(*(params.arguments or ()))
 
     @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     async def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
         """Do what the person who pressed Cancel means."""
-        await self._server.progress_of_work.cancel(params.token)
+        await self._server.work.cancel(params.token)
 
     # --- sending ---
 

@@ -14,9 +14,9 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from metawsm_rpc import __version__
-from metawsm_rpc.errors import MetawsmError, NotTrustedError
+from metawsm_rpc.errors import MetawsmError
 from metawsm_rpc.rpc import features
-from metawsm_rpc.rpc.calling import Calls, encoded, pool_of
+from metawsm_rpc.rpc.calling import as_it_is, call, encoded
 from metawsm_rpc.rpc.client import Client
 from metawsm_rpc.rpc.feed import Feeds
 from metawsm_rpc.rpc.lifecycle import run, watch_parent
@@ -25,6 +25,7 @@ from metawsm_rpc.rpc.progress import Progress
 from metawsm_rpc.rpc.protocol import Encoded, MetawsmProtocol
 from metawsm_rpc.rpc.refreshing import Refreshes
 from metawsm_rpc.rpc.roots import Root, Roots
+from metawsm_rpc.rpc.threads import Threads
 from metawsm_rpc.rpc.transport import Writer
 from metawsm_rpc.verbs import BY_NAME, VERBS, Verb
 
@@ -49,23 +50,25 @@ class MetawsmServer(LanguageServer):
         self.client = Client(self.protocol)
         self.options = Options()
         self.roots = Roots()
-        self.calls = Calls()
+        self.threads = Threads()
         self.feeds = Feeds(self)
         self.refreshes = Refreshes(self.client)
-        self.progress_of_work = Progress(self)
+        self.work = Progress(self)
         self.command_handler: CommandHandler = MetawsmServer.run_command
         self.end: Callable[[int], None] = lambda _: None
+        self._spawned: set[asyncio.Task[Any]] = set()
 
     def begin(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
         """Be ready for messages."""
         self.loop = loop
         self.writer = writer
+        self.threads.heed(writer)
         self.protocol.set_writer(writer)
 
     async def let_go(self) -> None:
         """Cut off what this process drives and give up what it holds; agents go on."""
-        await self.calls.on("stops", self.feeds.stop)
-        await self.calls.on("stops", self.roots.close)
+        await self.threads.on("stops", self.feeds.stop)
+        await self.threads.on("stops", self.roots.close)
 
     # --- verbs ---
 
@@ -75,37 +78,15 @@ class MetawsmServer(LanguageServer):
 
     async def call(self, root: Root, verb: str, params: dict[str, Any] | None = None) -> Any:
         """Call a verb and return its answer as plain JSON, as a request would get it. Raises `MetawsmError`."""
-        return await self._call(BY_NAME[verb], params, root, _as_it_is)
+        return await call(self, BY_NAME[verb], params, root, as_it_is)
 
     async def run_command(self, verb: str, params: dict[str, Any]) -> Any:
         """Carry out a command that an editor sent without help of ours: exactly the verb."""
-        return await self._call(BY_NAME[verb], params, None, _as_it_is)
-
-    async def _call(self, verb: Verb, sent: Any, root: Root | None, finish: Callable[[Any], Any]) -> Any:
-        """Check what was sent and call the verb on a thread, where its answer is made ready as well."""
-        if isinstance(sent, dict) and "workDoneToken" in sent:
-            self.progress_of_work.offered(sent["workDoneToken"])
-            sent = {name: value for name, value in sent.items() if name != "workDoneToken"}
-        return await self.calls.on(pool_of(verb), self._work, verb, sent, root, finish)
-
-    def _work(self, verb: Verb, sent: Any, root: Root | None, finish: Callable[[Any], Any]) -> Any:
-        from metawsm_rpc.domain.wire import wire
-        from metawsm_rpc.rpc.parameters import checked
-
-        named, arguments = checked(verb, sent)
-        if root is None or named is not None:
-            root = self.roots.named(named)
-        if not (root.trusted or verb.reads):
-            raise NotTrustedError(
-                f"{root.path} is not trusted, so metawsm only reads there; {verb.name} would change or execute something.",
-                hint="Trust the folder in the editor, or start the server without `trusted: false`.",
-            )
-        self.feeds.of(root).await_ready()
-        return finish(wire(getattr(root.service, verb.method)(**arguments)))
+        return await call(self, BY_NAME[verb], params, None, as_it_is)
 
     async def view(self, root: Root) -> "View":
         """Return what editors are shown of a root, as it is now."""
-        return await self.calls.on("looks", lambda: root.views.current())  # noqa: PLW0108 - the root is opened on the thread
+        return await self.threads.on("looks", lambda: root.views.current())  # noqa: PLW0108 - the root is opened on the thread
 
     def follow(self, before: Sequence[Root] = ()) -> None:
         """Follow the roots of the workspace folders, and no longer those that were before; for threads."""
@@ -116,16 +97,23 @@ class MetawsmServer(LanguageServer):
         for root in now:
             self.feeds.of(root)
 
+    def spawn(self, job: Coroutine[Any, Any, Any]) -> None:
+        """Do something in the background; what goes wrong is told to the log."""
+        task = self.loop.create_task(job)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        task.add_done_callback(self._report_of)
+
+    def _report_of(self, done: "asyncio.Task[Any]") -> None:
+        if not done.cancelled() and (error := done.exception()):
+            self.report(error, "in the background")
+
     # --- the person ---
 
     def report(self, error: BaseException, doing: str) -> None:
         """Tell the log of what should not have happened; what a person can act on is told by its answer."""
         if not isinstance(error, MetawsmError):
             self.client.log("".join([f"{doing}: ", *traceback.format_exception(error)]), types.MessageType.Error)
-
-
-def _as_it_is(answer: Any) -> Any:
-    return answer
 
 
 def create_server() -> MetawsmServer:
@@ -162,19 +150,19 @@ def _initialize(server: MetawsmServer) -> Callable[[types.InitializeParams], Non
 
 def _initialized(server: MetawsmServer) -> Handler:
     async def initialized(_: Any) -> None:
-        await server.calls.on("looks", server.follow)
+        await server.threads.on("looks", server.follow)
 
     return initialized
 
 
 def _folders_changed(server: MetawsmServer) -> Handler:
     async def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
-        before = await server.calls.on("looks", lambda: server.roots.of_folders)
+        before = await server.threads.on("looks", lambda: server.roots.of_folders)
         for folder in params.event.removed:
             server.roots.remove(folder.uri)
         for folder in params.event.added:
             server.roots.add(folder.uri)
-        await server.calls.on("looks", server.follow, before)
+        await server.threads.on("looks", server.follow, before)
 
     return folders_changed
 
@@ -187,7 +175,7 @@ async def _discover(*_: Any) -> Any:
 
 def _request(server: MetawsmServer, verb: Verb) -> Handler:
     async def request(params: Any) -> Any:
-        return Encoded(await server._call(verb, params, None, encoded))  # noqa: SLF001 - its other half
+        return Encoded(await call(server, verb, params, None, encoded))
 
     return request
 
