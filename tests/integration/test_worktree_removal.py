@@ -7,6 +7,7 @@ from merging_support import Repository, use_private_git
 from worktree_support import BRANCH, SNAPSHOTS, change_at_once, files, listed, refs, repo, spec, worktrees
 
 from metawsm_rpc.errors import HostError, InterruptedStepError
+from metawsm_rpc.hosts.git.snapshots import snapshot
 
 CONTENT = {"kept.txt": "kept\n", "changed.txt": "old\n", "removed.txt": "gone\n", ".gitignore": ".env\nbuild/\n"}
 
@@ -101,6 +102,26 @@ def test_what_is_staged_and_differs_from_the_files_is_kept_too(repository, path,
     ((_, commit),) = remove(git, repository, path).snapshots
     assert repository.git("show", f"{commit}:changed.txt") == "edited again"
     assert repository.git("show", f"{commit}^2:changed.txt") == "staged"
+
+
+@pytest.mark.parametrize("staged", [{}, {"changed.txt": "staged"}])
+def test_a_removal_that_was_cut_off_leaves_one_snapshot(repository, path, git, staged):
+    repository.write(staged, path)
+    repository.git("add", "--all", cwd=path)
+    repository.write({"changed.txt": "mine", "new.txt": "new"}, path)
+    earlier = snapshot(git._git, str(path), "made by somebody who was killed then")
+    repository.git("update-ref", f"{SNAPSHOTS}/{BRANCH}/{earlier[:12]}", earlier)
+    gone = remove(git, repository, path)
+    assert dict(gone.snapshots) == refs(repository) == {f"{SNAPSHOTS}/{BRANCH}/{earlier[:12]}": earlier}
+    assert git.snapshots(str(repository.path), SNAPSHOTS) == gone.snapshots
+
+
+def test_a_snapshot_of_other_work_is_another_one(repository, path, git):
+    for number, text in enumerate(("one", "two"), start=1):
+        repository.write({"changed.txt": text}, path)
+        remove(git, repository, path)
+        git.add(spec(repository, path))
+        assert len(refs(repository)) == number
 
 
 def test_a_conflict_is_kept_as_it_stands(repository, path, git):

@@ -17,7 +17,7 @@ from metawsm_rpc.hosts.git.creation import branch_of, discard
 from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
 from metawsm_rpc.hosts.git.layout import Layout, half_made, locate, lock_reason
 from metawsm_rpc.hosts.git.registrations import forget, own_git_dir, registrations
-from metawsm_rpc.hosts.git.snapshots import keep_commit, snapshot
+from metawsm_rpc.hosts.git.snapshots import keep_commit, same_snapshot, snapshot
 from metawsm_rpc.hosts.git.status import Status, status
 from metawsm_rpc.hosts.git.submodules import reason_to_keep
 from metawsm_rpc.hosts.git.turns import turn
@@ -179,11 +179,13 @@ def _keep(git: Git, repo: Repo, now: Status, prefix: str, copies: Collection[str
         message = f"Snapshot of {repo.branch} before its worktree was removed\n"
         try:
             commit = snapshot(git, repo.path, message, leave_out=unchanged)
-            ref = f"{prefix}/{commit[:12]}"
-            git.run(repo.source, "update-ref", ref, commit)
+            kept = same_snapshot(git, repo.source, prefix, commit)
+            if kept is None:
+                kept = (f"{prefix}/{commit[:12]}", commit)
+                git.run(repo.source, "update-ref", *kept)
         except CommandError as error:
             raise _KeptError(f"its uncommitted files could not be kept: {error.message}") from error
-        return ((ref, commit),)
+        return (kept,)
     head = now.head or ""
     ref = f"{prefix}/{head[:12]}"
     return ((ref, head),) if keep_commit(git, repo.source, head, ref) else ()

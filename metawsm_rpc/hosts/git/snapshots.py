@@ -81,5 +81,23 @@ def kept_below(git: Git, repo: str, prefix: str) -> tuple[tuple[str, str], ...]:
     return tuple((ref, commit) for ref, _, commit in (line.rpartition(" ") for line in listed.splitlines()))
 
 
+def same_snapshot(git: Git, repo: str, prefix: str, commit: str) -> tuple[str, str] | None:
+    """Return `(ref, commit)` of a snapshot below the prefix that holds what this one holds, if there is one.
+
+    A removal that was cut off has left it; the times of the two differ.
+    """
+    content = _content(git, repo, commit)
+    for ref, kept in kept_below(git, repo, prefix):
+        if _content(git, repo, kept) == content:
+            return ref, kept
+    return None
+
+
+def _content(git: Git, repo: str, commit: str) -> tuple[str, ...]:
+    """Return what makes a snapshot: its tree, the commit below it, and the trees of what was staged."""
+    tree, *parents = git.read(repo, "log", "-1", "--format=%T %P", commit).split()
+    return (tree, *parents[:1], *(git.read(repo, "log", "-1", "--format=%T", staged) for staged in parents[1:]))
+
+
 def _has_identity(git: Git, checkout: str) -> bool:
     return git.call(checkout, "var", "GIT_COMMITTER_IDENT", accept=None).exit_code == 0
