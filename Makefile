@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types contracts format bench docs clean
+.PHONY: help setup demo test faults check lint types contracts format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ demo: setup ## show a whole run, with two repositories and two agents, in a scra
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+faults: setup ## kill the process at every point between two side effects of a run, also at those that `make test` leaves out
+	CRASH_POINTS=all $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/faults $(ARGS)
 
 check: lint types contracts test ## run everything that continuous integration runs
 

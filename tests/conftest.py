@@ -175,6 +175,14 @@ def root(tmp_path: Path) -> Root:
     return Root(tmp_path / "root")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at how many points the process was killed, by tests that count them."""
+    reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]
+    points = sum(value for report in reports for name, value in report.user_properties if name == "crash points")
+    if points:
+        terminalreporter.write_line(f"{points} crash points")
+
+
 DONE = '"$METAWSM_BIN" signal done "all is done"\n'
 """What an agent's script says at its end."""
 
