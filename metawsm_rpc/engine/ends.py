@@ -15,7 +15,7 @@ Policy = Mapping[str, Any]
 
 def exited(transaction: Transaction, agent: Agent, policy: Policy, record: Exit, now: float) -> None:
     """Say that an agent has exited: completed or failed as its profile has it, dead when a signal killed it."""
-    at = {"exit_code": record.code}
+    at: dict[str, Any] = {"exit_code": record.code}
     if signal := signal_of(record.code):
         died(transaction, agent, policy, f"signal {signal} killed it", now, **at)
         return

@@ -17,7 +17,7 @@ from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError
 from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, TranscriptLimits, profile_of
 from metawsm_rpc.ports.folders import Dropped
-from metawsm_rpc.ports.store import Transaction
+from metawsm_rpc.ports.store import ROOT_SCOPE, Transaction
 from metawsm_rpc.ports.terminals import Exit, Pane, Terminals
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ class _Seen(NamedTuple):
     shown: "Observation | None" = None
 
 
+class _Judged(NamedTuple):
+    """What a sweep saw of one agent, and what follows from it."""
+
+    seen: _Seen
+    verdict: Verdict
+
+
 class _RunRules(NamedTuple):
     """What the policy of a run says to a sweep; it never changes."""
 
@@ -105,19 +112,23 @@ class Sweeper:
             if self._is_abandoned(run_id):
                 self._interrupt_steps(run_id)
         agents = [agent for run_id in runs for agent in self._world.store.agents(run_id)]
-        seen = self._look([agent for agent in agents if agent.status in LIVE], gone)
+        judged = self._look([agent for agent in agents if agent.status in LIVE], gone)
         # Read after the look, so that what an agent said before its end is heard before the end is seen.
         dropped = [(agent, item) for agent in agents if _may_speak(agent) for item in self._dropped(agent)]
-        if dropped or any(self._changes(one) for one in seen):
+        self._give_a_last_chance(judged)
+        spoke = {agent.launch for agent, _ in dropped}
+        changed = [each for each in judged if each.seen.agent.launch in spoke or self._changes(each)]
+        if dropped or changed:
             with self._world.store.transaction() as transaction:
                 for agent, item in dropped:
                     mailbox.receive(self._world, transaction, agent, item)
-                for one in seen:
-                    self._apply(transaction, one)
+                for each in changed:
+                    self._apply(transaction, each)
         for agent, item in dropped:
             self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
         for run_id in dict.fromkeys(agent.run_id for agent in agents if _may_speak(agent)):
             mailbox.hand_over(self._world, self._world.store.questions(run_id))
+        seen = [each.seen for each in judged]
         for one in seen:
             if one.pane is not None and not one.pane.piped:
                 self._repair_transcript(one.agent)
@@ -137,8 +148,7 @@ class Sweeper:
         if agent.launch is None:
             return None
         if agent.status in LIVE:
-            (seen,) = self._look([agent])
-            verdict = self._judge(seen)
+            ((seen, verdict),) = self._look([agent])
             record = seen.exit
         else:
             record = self._exit_record(agent)
@@ -168,7 +178,7 @@ class Sweeper:
 
     # --- looking ---
 
-    def _look(self, agents: list[Agent], gone: Collection[str] = ()) -> list[_Seen]:
+    def _look(self, agents: list[Agent], gone: Collection[str] = ()) -> list[_Judged]:
         panes: dict[str, dict[str, Pane] | None] = {}
         questions: dict[str, dict[tuple[str, str], _Questions]] = {}
         seen, looks = [], []
@@ -187,7 +197,7 @@ class Sweeper:
             if pane is not None:
                 looks.append(Look(agent, rules.profile(agent.name), rules.terminals, pane))
         shown = self._gatherer.gather(looks)
-        return [one._replace(shown=shown.get(one.agent.launch or "")) for one in seen] if shown else seen
+        return [self._judged(one._replace(shown=shown.get(one.agent.launch or ""))) for one in seen]
 
     def _exit_record(self, agent: Agent) -> Exit | None:
         paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)
@@ -201,9 +211,9 @@ class Sweeper:
         """Return whether steps are under way in the store that no process is carrying out."""
         return self._world.store.has_running_steps(run_id) and not self._world.store.driven(run_id)
 
-    def _judge(self, seen: _Seen) -> Verdict:
+    def _judged(self, seen: _Seen) -> _Judged:
         now = self._world.clock()
-        return judge(self._facts(seen, now), self._rules_of(seen.agent.run_id).thresholds, now)
+        return _Judged(seen, judge(self._facts(seen, now), self._rules_of(seen.agent.run_id).thresholds, now))
 
     def _facts(self, seen: _Seen, now: float) -> Facts:
         agent = seen.agent
@@ -225,27 +235,41 @@ class Sweeper:
             before=agent.health,
         )
 
-    def _health(self, seen: _Seen) -> Health:
-        return as_health(self._judge(seen), seen.agent.health, self._world.clock())
+    def _give_a_last_chance(self, judged: Iterable[_Judged]) -> None:
+        """Ask git about those who would be called stalled now, where no supervisor does that all the time."""
+        suspects = [
+            seen.agent
+            for seen, verdict in judged
+            if (verdict.state, verdict.source) == ("stalled", "progress")
+            and not (seen.agent.health is not None and seen.agent.health.state == "stalled")
+        ]
+        if suspects and not self._world.store.driven(ROOT_SCOPE):
+            from metawsm_rpc.engine import probing
+
+            # What it finds is in the store; the transaction judges by that.
+            probing.catch_up(self._world, suspects)
+
+    def _health(self, judged: _Judged) -> Health:
+        return as_health(judged.verdict, judged.seen.agent.health, self._world.clock())
 
     # --- writing ---
 
-    def _changes(self, seen: _Seen) -> bool:
+    def _changes(self, judged: _Judged) -> bool:
+        seen = judged.seen
         if seen.exit is not None or (seen.answered and seen.pane is None):
             return True
-        if self._health(seen) != seen.agent.health:
+        if self._health(judged) != seen.agent.health:
             return True
         return seen.pane is not None and (
             seen.agent.pid is None or timestamp(seen.pane.activity) > (seen.agent.last_activity_at or "")
         )
 
-    def _apply(self, transaction: Transaction, seen: _Seen) -> None:
-        key = (seen.agent.run_id, seen.agent.ticket, seen.agent.name)
+    def _apply(self, transaction: Transaction, judged: _Judged) -> None:
+        seen = judged.seen
         # Between the look and this transaction somebody else may have moved or restarted it.
-        now = transaction.agent(*key)
+        now = transaction.agent(seen.agent.run_id, seen.agent.ticket, seen.agent.name)
         if now.status not in LIVE or now.launch != seen.agent.launch:
             return
-        seen = seen._replace(agent=now)
         policy = self._rules_of(now.run_id).policy
         if seen.exit is not None:
             ends.exited(transaction, now, policy, seen.exit, self._world.clock())
@@ -253,9 +277,10 @@ class Sweeper:
             why = "its tmux session is gone and left no exit record"
             ends.died(transaction, now, policy, why, self._world.clock())
         else:
-            self._observed(transaction, seen)
+            self._observed(transaction, judged if now == seen.agent else self._judged(seen._replace(agent=now)))
 
-    def _observed(self, transaction: Transaction, seen: _Seen) -> None:
+    def _observed(self, transaction: Transaction, judged: _Judged) -> None:
+        seen = judged.seen
         key = (seen.agent.run_id, seen.agent.ticket, seen.agent.name)
         if seen.pane is not None:
             activity = timestamp(seen.pane.activity)
@@ -263,7 +288,7 @@ class Sweeper:
                 transaction.set_agent(*key, last_activity_at=activity)
             if seen.agent.pid is None:  # who started it could not say so any more
                 transaction.set_agent(*key, pid=seen.pane.pid)
-        health = self._health(seen)
+        health = self._health(judged)
         transaction.set_health(*key, health)
         event = _OBSERVED_STATUS.get(health.state)
         if event is not None:  # `unknown` moves nothing

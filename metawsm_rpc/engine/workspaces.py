@@ -1,10 +1,11 @@
 """What stands in the workspaces of a run: facts, diffs, and bringing the base in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.models import Repo, Run, Workspace
+from metawsm_rpc.engine.probing import note_progress, states_of
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import (
     HostError,
@@ -14,7 +15,7 @@ from metawsm_rpc.errors import (
     TicketNotFoundError,
 )
 from metawsm_rpc.ports.store import Lease
-from metawsm_rpc.ports.worktrees import FileChange, RepoDiff
+from metawsm_rpc.ports.worktrees import FileChange, RepoDiff, Worktrees
 
 FRESH_SECONDS = 5.0
 """Git facts of this age are good enough for a look at many worktrees, and not written again when they stay."""
@@ -92,6 +93,8 @@ def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
         for (workspace, before), now in zip(asked, seen, strict=True)
         if now != before or _age(world, workspace) > FRESH_SECONDS
     ]
+    moved = _moved(worktrees, asked, seen)
+    agents = world.store.agents(run.run_id) if moved else ()
     if changed:
         with world.store.transaction() as transaction:
             # Whoever drives the run may have written to the same rows since they were read.
@@ -99,6 +102,20 @@ def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
             for ticket, repo in changed:
                 facts = {field: getattr(repo, field) for field in ("head", "dirty_files", "ahead", "behind")}
                 transaction.set_repo(run.run_id, ticket, stored[ticket, repo.name]._replace(**facts))
+            for ticket, at in moved:
+                note_progress(transaction, [agent for agent in agents if agent.ticket == ticket], at)
+
+
+def _moved(
+    worktrees: Worktrees, asked: Sequence[tuple[Workspace, Repo]], seen: Sequence[Repo]
+) -> list[tuple[str, float]]:
+    """Return the tickets whose work has moved since it was last observed, and when."""
+    moved = []
+    for (workspace, before), now in zip(asked, seen, strict=True):
+        if before.head and now.head and (before.head, before.dirty_files) != (now.head, now.dirty_files):
+            states = states_of(worktrees, workspace._replace(repos=(now,)))
+            moved += [(workspace.ticket, state.moved_at) for state in states.values()]
+    return moved
 
 
 def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) -> list[tuple[Workspace, Repo]]:

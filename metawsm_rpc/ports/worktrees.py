@@ -78,6 +78,17 @@ class RepoDiff(NamedTuple):
     patch: str | None
 
 
+class WorkState(NamedTuple):
+    """What a worktree's work is: `digest` is another one when a commit was made or the diff has changed.
+
+    `moved_at` is when that last happened, in seconds since the epoch, as far as files tell: a
+    deletion leaves no time behind.
+    """
+
+    digest: str
+    moved_at: float
+
+
 class SyncResult(NamedTuple):
     """What bringing the base into a branch did; `files` are those in conflict."""
 
@@ -145,6 +156,9 @@ class Worktrees(Protocol):
 
         A worktree that is gone has `head` None and counts None.
         """
+
+    def work_state(self, repo: Repo) -> WorkState | None:
+        """Return the state of the work in a worktree, with one look of git; None when it is gone."""
 
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
         """Copy files that match the globs from a source checkout into a worktree; never overwrite.

@@ -19,7 +19,17 @@ from metawsm_rpc.hosts.git.snapshots import kept_below
 from metawsm_rpc.hosts.git.sources import discover, problem
 from metawsm_rpc.hosts.git.status import observe
 from metawsm_rpc.hosts.git.sync import sync
-from metawsm_rpc.ports.worktrees import Removal, RepoDiff, SetupCommand, Source, SyncResult, Worktree, WorktreeSpec
+from metawsm_rpc.hosts.git.work_states import work_state
+from metawsm_rpc.ports.worktrees import (
+    Removal,
+    RepoDiff,
+    SetupCommand,
+    Source,
+    SyncResult,
+    WorkState,
+    Worktree,
+    WorktreeSpec,
+)
 
 _TAIL_BYTES = 8192
 """How much of a setup command's output is kept: the end, where the reason stands."""
@@ -117,6 +127,11 @@ class GitWorktrees:
     def observe(self, repo: Repo) -> Repo:
         """Return `repo` with head, dirty_files, ahead and behind as they are now."""
         return observe(self._git, repo)
+
+    @_host_errors()
+    def work_state(self, repo: Repo) -> WorkState | None:
+        """Return the state of the work in a worktree, with one look of git; None when it is gone."""
+        return work_state(self._git, repo)
 
     @_host_errors()
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
