@@ -63,6 +63,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "policy migrate": ("policies", "bring a policy of the Go metawsm up to date, with a backup"),
     "content": ("looking", "print a document that editors open, such as metawsm:/run/RUN"),
     "doctor": ("doctoring", "check what metawsm needs on this machine"),
+    "serve": ("serving", "serve editors and scripts over JSON-RPC, on standard input and output"),
     "demo": ("demonstrating", "watch a whole run in a scratch folder"),
 }
 
@@ -105,7 +106,8 @@ def call(argv: Sequence[str]) -> int:
     )
     verb.arguments(parser)
     add_common(parser)
-    return verb.call(parser.parse_args(words))
+    # A text may follow a flag: send RUN --agent NAME TEXT.
+    return verb.call(parser.parse_intermixed_args(words))
 
 
 def _take_word(words: list[str]) -> str | None:

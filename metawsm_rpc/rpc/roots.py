@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.rpc.faults import shortened
+
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.view import Views
     from metawsm_rpc.service import Service
@@ -58,8 +61,13 @@ class Roots:
 
     def __init__(self) -> None:
         self.trusted = True
+        self._fixed: Path | None = None
         self._folders: dict[str, Path] = {}
         self._roots: dict[Path, Root] = {}
+
+    def fix(self, root: str) -> None:
+        """Serve this root, whatever folders there are."""
+        self._fixed = path_of(root)
 
     def add(self, folder: str) -> None:
         """Add a workspace folder: a file URI or a path."""
@@ -73,6 +81,8 @@ class Roots:
     @property
     def of_folders(self) -> tuple[Root, ...]:
         """The roots of the workspace folders, in their order; that of the current folder when there are none."""
+        if self._fixed is not None:
+            return (self._root(self._fixed.expanduser().resolve()),)
         paths = dict.fromkeys(_root_of(folder) for folder in list(self._folders.values()) or [Path.cwd()])
         return tuple(self._root(path) for path in paths)
 
@@ -87,15 +97,13 @@ class Roots:
         Raises `InvalidParamsError` when it is no folder.
         """
         from metawsm_rpc.composition import resolve_root
-        from metawsm_rpc.errors import InvalidParamsError
-
-        if name is None:
-            first = self.of_folders[0]
-            return self._root(resolve_root(str(first.path), {}))
-        path = path_of(name)
-        if path is None:
-            raise InvalidParamsError(f"The root {name!r} is neither a path nor a file URI.")
-        return self._root(resolve_root(str(path), {}))
+        try:
+            path = self.of_folders[0].path if name is None else path_of(name)
+            if path is not None:
+                return self._root(resolve_root(str(path), {}))
+        except (OSError, ValueError) as error:  # such as a name that is too long
+            raise InvalidParamsError(f"The root {shortened(name)} cannot be used: {shortened(error)}.") from error
+        raise InvalidParamsError(f"The root {shortened(name)} is neither a path nor a file URI.")
 
     def holding(self, uri: str | None) -> Root:
         """Return the root that a document belongs to; the first workspace folder's when it is in none."""

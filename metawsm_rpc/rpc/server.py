@@ -139,8 +139,7 @@ def _initialize(server: MetawsmServer) -> Callable[[types.InitializeParams], Non
         for problem in problems:
             server.client.show(problem, types.MessageType.Error)
         if server.options.root is not None:
-            server.roots.add(server.options.root)
-            return
+            server.roots.fix(server.options.root)
         folders = [folder.uri for folder in params.workspace_folders or ()]
         for folder in folders or filter(None, [params.root_uri or params.root_path]):
             server.roots.add(folder)
@@ -189,6 +188,9 @@ def _command(server: MetawsmServer, verb: Verb) -> Handler:
     return command
 
 
-def serve() -> None:
-    """Serve on standard input and output until the client goes."""
-    run(create_server())
+def serve(root: str | None = None) -> None:
+    """Serve on standard input and output until the client goes; `root` replaces what the client opens."""
+    server = create_server()
+    if root is not None:
+        server.roots.fix(root)
+    run(server)
