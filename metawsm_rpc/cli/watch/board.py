@@ -15,8 +15,8 @@ from metawsm_rpc.cli.watch.rows import Known
 from metawsm_rpc.cli.watch.table import LiveTable
 from metawsm_rpc.domain.models import Agent, Guidance
 
-_AGEING_SECONDS = 1.0
-"""How often the ages in the tables are counted on."""
+_AGEING_SECONDS = 5.0
+"""How often the ages in the tables are counted on; painting hundreds of rows is what costs."""
 
 
 class Board(Screen[None]):

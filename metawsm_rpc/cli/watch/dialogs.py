@@ -119,6 +119,10 @@ class Line(ModalScreen[str]):
             yield Static(self._question, markup=False, classes="question")
             yield Field(self._text, show_line_numbers=False)
 
+    def on_mount(self) -> None:
+        """Let what is typed take the place of what is there."""
+        self.query_one(Field).select_all()
+
     def on_field_submitted(self) -> None:
         """Take the text, on one line."""
         self.dismiss(" ".join(self.query_one(Field).text.split()))

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import DataTable
+from textual.widgets.data_table import ColumnKey
 
 from metawsm_rpc.cli.watch.rows import Cell, Row
 
@@ -15,12 +17,12 @@ class LiveTable(DataTable[Text]):
     def __init__(self, headings: Sequence[str], **options: Any) -> None:
         super().__init__(cursor_type="row", **options)
         self._headings = tuple(headings)
+        self._keys: tuple[ColumnKey, ...] = ()
         self._shown: Mapping[str, tuple[Cell, ...]] = {}
 
     def on_mount(self) -> None:
         """Make the columns."""
-        for heading in self._headings:
-            self.add_column(heading.upper(), key=heading)
+        self._keys = tuple(self.add_column(heading.upper(), key=heading) for heading in self._headings)
 
     @property
     def marked(self) -> str | None:
@@ -47,9 +49,11 @@ class LiveTable(DataTable[Text]):
             before = self._shown[key]
             if cells == before:
                 continue
-            for heading, old, new in zip(self._headings, before, cells, strict=True):
+            for column, old, new in zip(self._keys, before, cells, strict=True):
                 if old != new:
-                    self.update_cell(key, heading, _text(new), update_width=len(old.text) != len(new.text))
+                    # A column that only ever widens is not measured again whole.
+                    wider = cell_len(new.text) > self.columns[column].content_width
+                    self.update_cell(key, column, _text(new), update_width=wider)
         self._shown = wanted
 
     def _rebuild(self, wanted: Mapping[str, tuple[Cell, ...]]) -> None:
