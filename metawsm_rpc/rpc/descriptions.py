@@ -57,9 +57,10 @@ PARAMETERS = {
     "message": "What it has to say; the question, with `guidance`.",
     "choices": "The answers that are offered, with `guidance`.",
     "data": "More for programs; a question's `context` is shown beside it.",
-    # tickets, policy
+    # tickets, policy, documents
     "createTicket.ticket": "The new ticket's id.",
     "closeTicket.ticket": "The ticket's id.",
+    "uri": "The URI of a `metawsm:` document.",
     "title": "What it is about; by default its id.",
     "topics": "Words to find it by.",
     "policyInit.force": "Write over a policy that is there.",
@@ -195,7 +196,7 @@ FIELDS = {
     "Merge.from_": "The commit that it was at.",
     "Merge.to": "The commit that it is at afterwards.",
     "Merge.kind": "How.",
-    # transcript, attach, diff, sync, cleanup, explain, send
+    # transcript, attach, diff, sync, cleanup, explain, send, content
     "text": "The text.",
     "TranscriptPart.offset": "The byte that it begins at.",
     "next_offset": "The byte that the next piece begins at.",

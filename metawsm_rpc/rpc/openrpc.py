@@ -21,6 +21,7 @@ _BY_PARAMETER = {
     "repo": ("repo_not_found",),
     "index": ("step_not_found",),
     "guidanceId": ("guidance_not_found",),
+    "uri": ("run_not_found", "agent_not_found", "ticket_not_found", "repo_not_found", "not_trusted"),
 }
 _BY_VERB = {
     "run": ("illegal_transition",),

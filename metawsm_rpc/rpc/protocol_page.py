@@ -77,6 +77,7 @@ _SESSION = """\
    | `root` | string | The default root, as a path or a file URI, instead of the workspace folder. |
    | `events` | boolean | Send every event as the notification `metawsm/event`. |
    | `trusted` | boolean | `false`: only read; nothing of the folder is executed, and verbs that change something are refused. |
+   | `present` | boolean | `false`: the client itself asks a person for what a command lacks, and shows what commands answer. |
 
 2. `initialized`, a notification.
 3. Verbs, in any order and as many at a time as you like; answers come as they are ready.
@@ -94,8 +95,9 @@ _TELLING = """\
 {event}
 ```
 
-**`$/progress`** follows `run`, `resume` and `close`, for clients with the capability `window.workDoneProgress`.
-Cancelling it stops the run; a close can be cancelled until it is decided.
+**`$/progress`** follows `run`, `resume` and `close`, under the `workDoneToken` that came with the request, or a token
+of the server's for clients with the capability `window.workDoneProgress`. Cancelling it stops the run; a close can be
+cancelled until it is decided.
 
 **`window/logMessage`** is the log; **`window/showMessage`** tells what a person must know, and nothing else.
 """
@@ -131,7 +133,7 @@ _DOCUMENTS = """\
 ## Virtual documents
 
 `workspace/textDocumentContent` answers them, and for clients without it the verb `content`. They are read-only; the
-server asks for a refresh when they change.
+server asks for a refresh when they change. Names in them are percent-encoded.
 
 | URI | |
 | --- | --- |
@@ -139,6 +141,9 @@ server asks for a refresh when they change.
 | `metawsm:/plan/RUN` | The steps of a run. |
 | `metawsm:/transcript/RUN/TICKET/AGENT` | What an agent has printed, without escape sequences. |
 | `metawsm:/diff/RUN/TICKET/REPOSITORY` | The work in one worktree, as a patch. |
+| `metawsm:/explain/RUN/TICKET/AGENT` | Why an agent is judged as it is. |
+| `metawsm:/events/RUN` | What happened in a run. |
+| `metawsm:/runs`, `metawsm:/tickets`, `metawsm:/policy`, `metawsm:/doctor` | What the verbs of these names answer. |
 """
 
 _ERRORS = """\

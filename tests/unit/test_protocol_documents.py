@@ -14,7 +14,10 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 from metawsm_rpc import errors
+from metawsm_rpc.pages import address
 from metawsm_rpc.rpc import descriptions, openrpc, protocol_page, schemas, typescript
+from metawsm_rpc.rpc.features import diagnostics
+from metawsm_rpc.rpc.options import Options
 from metawsm_rpc.rpc.parameters import model
 from metawsm_rpc.verbs import VERBS
 
@@ -170,6 +173,21 @@ def test_every_link_within_the_page_leads_to_a_heading() -> None:
 def test_every_kind_of_error_is_listed_with_code_and_exit_status() -> None:
     for error in schemas.error_classes():
         assert f"| `{error.kind}` | {error.code} | {error.exit_status} |" in PAGE
+
+
+def test_every_option_of_a_session_is_listed() -> None:
+    listed = re.findall(r"^   \| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert sorted(listed) == sorted(Options._fields)
+
+
+def test_every_diagnostic_is_listed_with_its_severity() -> None:
+    listed = {code: severity for code, severity, where, _ in protocol_page._CODES if where == "ticket"}
+    assert listed == {code: severity.name for code, severity in diagnostics._SEVERITIES.items()}
+
+
+def test_every_virtual_document_is_listed() -> None:
+    listed = re.findall(r"`(metawsm:/[\w/]+)`", PAGE.partition("## Virtual documents")[2])
+    assert {address.parse(uri).kind for uri in listed} == set(address._PARTS)
 
 
 # --- TypeScript ---

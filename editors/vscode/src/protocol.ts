@@ -287,7 +287,7 @@ export interface DoctorParams {
 export interface Document {
   /** The text. */
   text: string;
-  /** The language that an editor shows it in. */
+  /**  */
   languageId: string;
 }
 
