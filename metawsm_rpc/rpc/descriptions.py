@@ -237,6 +237,8 @@ FIELDS = {
     "TicketAnswer.path": "The path of its index.md.",
     "PolicyAnswer.path": "The policy's path.",
     "policy": "The policy that is in force, with every default; null while the file cannot be used.",
+    "Document.text": "All of the text; of what is very long only the end, or the beginning of a patch.",
+    "language_id": "What editors call its language: `markdown`, `diff`, `plaintext` or `json`.",
     "PathAnswer.path": "The file that was written.",
     "checks": "All that was looked at.",
     "Check.name": "What was looked at.",

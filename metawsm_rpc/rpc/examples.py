@@ -290,6 +290,10 @@ _EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
         ),
     ),
     "policyInit": ({}, answers.PathAnswer("/home/robin/code/.metawsm/policy.json")),
+    "content": (
+        {"uri": f"metawsm:/transcript/{_RUN_ID}/{_TICKET}/{_AGENT}"},
+        answers.Document("I have read the ticket.\n", language_id="plaintext"),
+    ),
     "doctor": (
         {},
         answers.Checks((Check("git", ok=True, detail="2.47.1", hint=None),)),

@@ -285,9 +285,9 @@ export interface DoctorParams {
 
 /** A text to read, and the name that editors have for its language. */
 export interface Document {
-  /** The text. */
+  /** All of the text; of what is very long only the end, or the beginning of a patch. */
   text: string;
-  /**  */
+  /** What editors call its language: `markdown`, `diff`, `plaintext` or `json`. */
   languageId: string;
 }
 
