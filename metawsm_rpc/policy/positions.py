@@ -14,7 +14,9 @@ from typing import NamedTuple
 MAX_DEPTH = 32
 """How deep objects and lists may be nested; a policy needs 5, and Python's parser ends near 1000."""
 
-_TOKEN = re.compile(r'[ \t\r\n]+|"(?:[^"\\\n]|\\.)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]+|.', re.DOTALL)
+TOKEN = re.compile(r'[ \t\r\n]+|"(?:[^"\\\n]|\\.)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]+|.', re.DOTALL)
+"""The tokens of a text that may be broken; a string that nobody has closed ends with its line."""
+
 _NOT_JSON = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
@@ -100,7 +102,7 @@ def scan(text: str) -> Scan:
     def place() -> tuple[str, Range | None]:
         return levels[-1].place() if levels else ("", None)
 
-    for match in _TOKEN.finditer(text):
+    for match in TOKEN.finditer(text):
         lexeme, start, end = match[0], match.start(), match.end()
         if lexeme.isspace():
             continue

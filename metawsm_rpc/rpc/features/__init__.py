@@ -30,7 +30,19 @@ _HANDLERS: tuple[tuple[str, str, str, Any], ...] = (
         types.DocumentLinkOptions(resolve_provider=False),
     ),
     (types.WORKSPACE_SYMBOL, "tickets", "workspace_symbols", None),
-    (types.TEXT_DOCUMENT_HOVER, "tickets", "hover_on_ticket", None),
+    (types.TEXT_DOCUMENT_HOVER, "hovering", "hover", None),
+    (
+        types.TEXT_DOCUMENT_COMPLETION,
+        "policy_file",
+        "completion",
+        types.CompletionOptions(trigger_characters=['"', ":"]),
+    ),
+    (types.WORKSPACE_TEXT_DOCUMENT_CONTENT, "documents", "content", None),
+    (types.TEXT_DOCUMENT_DID_OPEN, "documents", "opened", None),
+    (types.TEXT_DOCUMENT_DID_CHANGE, "documents", "typed", None),
+    (types.TEXT_DOCUMENT_DID_SAVE, "documents", "saved", None),
+    (types.TEXT_DOCUMENT_DID_CLOSE, "documents", "closed", None),
+    (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, "documents", "changed_on_disk", None),
 )
 """Method, module and function of each handler, and what the server says of it in `initialize`."""
 
@@ -50,7 +62,7 @@ def _lazy(server: "MetawsmServer", module: str, function: str) -> Callable[[Any]
 
     async def handle(params: Any) -> Any:
         if not loaded:
-            loaded.append(await server.calls.on("looks", load))
+            loaded.append(await server.threads.on("looks", load))
         return await loaded[0](server, params)
 
     return handle

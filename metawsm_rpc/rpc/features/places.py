@@ -8,7 +8,7 @@ from pygls.workspace import PositionCodec
 
 from metawsm_rpc.answers import TicketRow
 from metawsm_rpc.domain.ticket_line import place_in
-from metawsm_rpc.policy.positions import Position, Range
+from metawsm_rpc.policy.positions import Position, Range, position_of
 
 UTF16 = PositionCodec()
 """The columns of a client that asks for no others."""
@@ -50,3 +50,27 @@ def policy_range(where: Range, lines: list[str], codec: PositionCodec = UTF16) -
 def _position(where: Position, lines: list[str], codec: PositionCodec) -> types.Position:
     line = lines[where.line - 1] if where.line <= len(lines) else ""
     return types.Position(where.line - 1, codec.client_num_units(line[: where.column - 1]))
+
+
+def position_from(lines: list[str], position: types.Position, codec: PositionCodec = UTF16) -> Position:
+    """Return a position of the client as line and column in code points, from 1; past a line it is the line's end."""
+    line = lines[position.line] if position.line < len(lines) else ""
+    column = units = 0
+    while column < len(line) and units < position.character:
+        units += codec.client_num_units(line[column])
+        column += 1
+    return Position(position.line + 1, column + 1)
+
+
+def offset_of(text: str, position: types.Position, codec: PositionCodec = UTF16) -> int:
+    """Return the offset in code points of a position of the client."""
+    lines = text.split("\n")
+    if position.line >= len(lines):
+        return len(text)
+    before = sum(len(line) + 1 for line in lines[: position.line])
+    return before + position_from(lines, position, codec).column - 1
+
+
+def range_between(text: str, start: int, end: int, codec: PositionCodec = UTF16) -> types.Range:
+    """Return two offsets in code points as the client's range."""
+    return policy_range(Range(position_of(text, start), position_of(text, end)), text.split("\n"), codec)

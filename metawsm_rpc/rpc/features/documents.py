@@ -1,0 +1,71 @@
+"""Virtual documents, for clients that open them; and what is noted when documents are opened, typed in and closed."""
+
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+from metawsm_rpc.errors import NotFoundError
+from metawsm_rpc.rpc.features.memory import memory_of
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.server import MetawsmServer
+
+
+async def content(server: "MetawsmServer", params: types.TextDocumentContentParams) -> types.TextDocumentContentResult:
+    """Answer the text of a virtual document; the client is asked to ask again when something has changed."""
+    found = await content_of(server, params.uri)
+    server.refreshes.shown(params.uri)
+    return types.TextDocumentContentResult(found["text"])
+
+
+async def content_of(server: "MetawsmServer", uri: str) -> Any:
+    """Return `{text, languageId}` of a document, from whichever root has it. Raises `MetawsmError`."""
+    roots = await server.threads.on("looks", lambda: server.roots.of_folders)
+    for root in roots[:-1]:
+        try:
+            return await server.call(root, "content", {"uri": uri})
+        except NotFoundError:
+            continue  # an address does not say at which root its run is
+    return await server.call(roots[-1], "content", {"uri": uri})
+
+
+async def opened(server: "MetawsmServer", params: types.DidOpenTextDocumentParams) -> None:
+    """Note that a document was opened."""
+    uri = params.text_document.uri
+    memory_of(server).used(uri)
+    if uri.startswith(f"{server.scheme}:"):
+        server.refreshes.shown(uri)
+    await _changed(server, uri)
+
+
+async def typed(server: "MetawsmServer", params: types.DidChangeTextDocumentParams) -> None:
+    """Note that somebody types in a document."""
+    memory_of(server).used(params.text_document.uri)
+    await _changed(server, params.text_document.uri)
+
+
+async def saved(server: "MetawsmServer", params: types.DidSaveTextDocumentParams) -> None:
+    """Note that a document was saved."""
+    await _changed(server, params.text_document.uri)
+
+
+async def closed(server: "MetawsmServer", params: types.DidCloseTextDocumentParams) -> None:
+    """Note that a document was closed: what is saved counts again."""
+    memory_of(server).closed(params.text_document.uri)
+    await _changed(server, params.text_document.uri)
+
+
+async def changed_on_disk(server: "MetawsmServer", params: types.DidChangeWatchedFilesParams) -> None:
+    """Note that files were changed by somebody else."""
+    for change in params.changes:
+        await _changed(server, change.uri)
+
+
+async def _changed(server: "MetawsmServer", uri: str) -> None:
+    if uri.endswith("/index.md"):
+        server.feeds.wake()  # the line of a ticket's diagnostics may be another one
+    elif uri.endswith("/policy.json"):
+        from metawsm_rpc.rpc.features import policy_file
+
+        if policy_file.is_policy(uri):
+            await policy_file.checked(server, uri)

@@ -1,0 +1,20 @@
+"""The hover of any document: the policy's, or that of a ticket."""
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from metawsm_rpc.rpc.features import policy_file, tickets
+from metawsm_rpc.rpc.features.memory import memory_of
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.server import MetawsmServer
+
+
+async def hover(server: "MetawsmServer", params: types.HoverParams) -> types.Hover | None:
+    """Answer the hover at a position."""
+    uri = params.text_document.uri
+    memory_of(server).used(uri)
+    if policy_file.is_policy(uri):
+        return await policy_file.hover(server, params)
+    return await tickets.hover_on_ticket(server, params)
