@@ -115,8 +115,8 @@ def _send_arguments(parser: ArgumentParser) -> None:
 
 
 def _send(parsed: Namespace) -> int:
-    if parsed.text is None:
-        # With the run given as a flag, or only one open, the only free word is the text.
+    if parsed.text is None and (parsed.run_id or parsed.ticket):
+        # With the run given as a flag, the only free word is the text.
         parsed.run, parsed.text = None, parsed.run
     if parsed.agent is None or parsed.text is None:
         raise InvalidParamsError("Say to whom and what: metawsm send RUN --agent NAME TEXT.")

@@ -1,10 +1,13 @@
 """A program with an input line of its own, as agents have: it keeps what it is given in a file.
 
-    python prompting_program.py FILE [--plain] [--swallow N] [--within SECONDS] [--look LOOK] [--busy SECONDS]
+    python prompting_program.py FILE [--plain] [--swallow N] [--within SECONDS] [--look LOOK]
+        [--dialog WHEN] [--busy SECONDS]
 
 Each text that Enter sends is a line of JSON in FILE. `--plain` does not ask for bracketed paste.
 `--swallow` ignores so many Enters, `--within` those that come so soon after a paste. `--look` draws it
-like `claude`, or as `silent`, which shows nothing. `--busy` is how long it does not read at first.
+like `claude`, or as `silent`, which shows nothing, or `frozen`, which goes on showing an empty box.
+`--dialog` opens one at the `start`, at a `paste` or at an `enter`. `--busy` is how long it does not
+read at first.
 """
 
 import argparse
@@ -30,7 +33,7 @@ class Program:
     def draw(self, said: str = "") -> None:
         if self.options.look == "silent":
             return
-        shown = self.text.decode("utf-8", "replace")
+        shown = "" if self.options.look == "frozen" else self.text.decode("utf-8", "replace")
         if len(shown) > 400:
             shown = f"[Pasted text #1 +{shown.count(chr(10))} lines]"
         lines = [*said.split("\n"), "", RULE, *f"❯ {shown}".split("\n"), RULE, "  ? for shortcuts"]
@@ -41,7 +44,8 @@ class Program:
         os.write(1, ("\x1b[H\x1b[2J" + "\r\n".join(lines)).encode())
 
     def dialog(self) -> None:
-        lines = [RULE, " Bash command", "   rm -rf build", "", " Do you want to proceed?", " ❯ 1. Yes", "   2. No", "", " Esc to cancel"]
+        lines = [RULE, " Bash command", "   rm -rf build", "", " Do you want to proceed?"]
+        lines += [" ❯ 1. Yes", "   2. No", "", " Esc to cancel"]
         os.write(1, ("\x1b[H\x1b[2J" + "\r\n".join(lines)).encode())
 
     def enter(self) -> None:
@@ -51,7 +55,7 @@ class Program:
         with Path(self.options.file).open("a") as file:
             file.write(json.dumps(self.text.decode("utf-8", "replace")) + "\n")
         said, self.text = f"* {len(self.text)} bytes", b""
-        if self.options.look == "dialog-after":
+        if self.options.dialog == "enter":
             self.dialog()
         else:
             self.draw(said)
@@ -60,7 +64,7 @@ class Program:
         tty.setraw(0)
         if not self.options.plain:
             os.write(1, b"\x1b[?2004h")
-        if self.options.look == "dialog":
+        if self.options.dialog == "start":
             self.dialog()
         else:
             self.draw()
@@ -74,7 +78,7 @@ class Program:
                 pasted, _, data = data.partition(END)
                 self.text += pasted.replace(b"\r", b"\n")
                 self.pasted_at, inside = time.monotonic(), False
-                self.draw()
+                self.dialog() if self.options.dialog == "paste" else self.draw()
             elif data.startswith(BEGIN):
                 data, inside = data.removeprefix(BEGIN), True
             elif data[:1] == b"\r":
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--within", type=float, default=0.0)
     parser.add_argument("--busy", type=float, default=0.0)
     parser.add_argument("--look", default="line")
+    parser.add_argument("--dialog", default="")
     options = parser.parse_args()
     before = termios.tcgetattr(0)
     try:
