@@ -18,8 +18,8 @@ from metawsm_rpc.errors import BusyError, InternalError, LostLeaseError, Metawsm
 from metawsm_rpc.ports.store import ROOT_SCOPE, Lease
 from metawsm_rpc.ports.watching import Watch
 
-TICK_SECONDS = 0.025
-"""How often the store is asked for news by others; they are to be known within 50 ms."""
+_BREATH_SECONDS = 0.01
+"""How long to let writes to the store come together; they are to be known within 50 ms."""
 
 SWEEP_SECONDS = 1.0
 """How long at least from one sweep to the next, when nothing happens."""
@@ -83,6 +83,8 @@ class Supervisor:
         self._next_try = 0.0
         self._next_sweep = 0.0
         self._told: str | None = None
+        self._version = -1
+        self._patience: float | None = None
         self._since = world.store.seq() if has_state() else 0
 
     @property
@@ -129,11 +131,13 @@ class Supervisor:
             self._watch.close()
 
     def _turn(self) -> None:
-        """Wait for news, at most a tick, and do what follows from it."""
-        woken = self._watch.wait(TICK_SECONDS)
-        if not self._has_state():
-            self._over.wait(_EMPTY_SECONDS)
-            return
+        """Wait for news and do what follows from it."""
+        if self._patience is None:
+            if not self._has_state():
+                self._over.wait(_EMPTY_SECONDS)
+                return
+            self._patience = self._watch.follow_store()
+        woken = self._watch.wait(self._patience_left())
         self._hold()
         if self._lease is not None:
             if woken.dead:
@@ -141,6 +145,13 @@ class Supervisor:
             if woken.dropped or time.monotonic() >= self._next_sweep:
                 self._sweep()
         self._hand_on()
+        if not woken.dead:
+            self._over.wait(_BREATH_SECONDS)
+
+    def _patience_left(self) -> float:
+        """Return how long to wait at most, until the next sweep or until the store has to be asked."""
+        patience = self._patience or 0.0
+        return patience if self._lease is None else max(0.0, min(patience, self._next_sweep - time.monotonic()))
 
     def _tell(self, error: Exception) -> None:
         trouble = error if isinstance(error, MetawsmError) else InternalError(f"{type(error).__name__}: {error}")
@@ -201,6 +212,10 @@ class Supervisor:
     # --- news ---
 
     def _hand_on(self) -> None:
+        version = self._world.store.data_version()
+        if version == self._version:
+            return
+        self._version = version  # what is committed from here on changes it again
         while fresh := self._world.store.events(self._since, _PAGE):
             self._since = fresh[-1].seq
             if any(_came_alive(event) for event in fresh):

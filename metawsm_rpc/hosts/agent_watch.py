@@ -1,4 +1,4 @@
-"""Wakes who supervises when an agent's process dies, and when one leaves a signal in its drop box."""
+"""Wakes who supervises: an agent's process has died, one left a signal in its drop box, the store was written."""
 
 import threading
 
@@ -6,15 +6,24 @@ from metawsm_rpc.hosts.death_watch import DeathWatch
 from metawsm_rpc.hosts.folder_watch import FolderWatch
 from metawsm_rpc.ports.watching import Woken
 
+_TOLD_SECONDS = 1.0
+_UNTOLD_SECONDS = 0.025
+"""A signal is to be noticed within 50 ms."""
+
 
 class AgentWatch:
     """Implements `metawsm_rpc.ports.watching.Watch` with what the kernel tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: str) -> None:
+        self._state = state
         self._folders = FolderWatch()
         self._deaths = DeathWatch[str](also=self._folders)
         self._guard = threading.Lock()
         self._boxes: dict[str, str] = {}
+
+    def follow_store(self) -> float:
+        """Begin to watch the database's folder; returns how often it has to be asked all the same."""
+        return _TOLD_SECONDS if self._folders.add_writes(self._state) else _UNTOLD_SECONDS
 
     def follow(self, launch: str, pid: int, drop_box: str) -> None:
         """Watch an agent's process and its drop box; one that is followed already is left as it is."""

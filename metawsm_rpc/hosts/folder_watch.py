@@ -1,7 +1,7 @@
-"""Waits for files to be moved into folders, of which there may be many.
+"""Waits for files to be moved into folders, of which there may be many, and for writes to those in some.
 
-The kernel tells: inotify on Linux, kqueue elsewhere. Where it does not (no watch left, a network
-file system), nothing is told; who looks now and then finds the files all the same.
+The kernel tells: inotify on Linux, kqueue elsewhere, which tells of no writes. Where it does not (no
+watch left, a network file system), nothing is told; who looks now and then finds out all the same.
 """
 
 import contextlib
@@ -28,6 +28,14 @@ if sys.platform == "linux":
             with contextlib.suppress(OSError):
                 self._watches[folder] = self._inotify.add_watch(folder, flags.MOVED_TO | flags.ONLYDIR)
 
+        def add_writes(self, folder: str) -> bool:
+            """Wake up, but without news, when a file in the folder is written; return whether that can be."""
+            try:
+                self._inotify.add_watch(folder, flags.MODIFY | flags.CREATE | flags.ONLYDIR)
+            except OSError:
+                return False
+            return True
+
         def discard(self, folder: str) -> None:
             """Watch it no longer; harmless when it is not watched."""
             watch = self._watches.pop(folder, None)
@@ -51,6 +59,10 @@ else:
         def __init__(self) -> None:
             self._kqueue = select.kqueue()
             self._folders: dict[str, int] = {}
+
+        def add_writes(self, folder: str) -> bool:  # noqa: ARG002 - the other kernel's
+            """Return that writes are not told."""
+            return False
 
         def fileno(self) -> int:
             """Return the descriptor to wait for."""

@@ -224,7 +224,7 @@ class Store(Protocol):
         """Return the journal of a close that is under way."""
 
     def data_version(self) -> int:
-        """Return a number that changes when another process has written."""
+        """Return a number that changes when anybody has written, this process included."""
 
     def acquire(self, scope: str, *, takeover: bool = False) -> Lease:
         """Take a lease. Raises `BusyError` while a live holder has it, unless `takeover`."""

@@ -14,7 +14,16 @@ class Woken(NamedTuple):
 
 
 class Watch(Protocol):
-    """The agents that are watched, by launch. One thread waits; any thread may wake it."""
+    """The agents that are watched, by launch. One thread waits; any thread may wake it.
+
+    A wait ends also when somebody writes to the store, as far as the machine tells that.
+    """
+
+    def follow_store(self) -> float:
+        """Begin to watch the store, which is there by now.
+
+        Returns after how many seconds at most it has to be asked all the same.
+        """
 
     def follow(self, launch: str, pid: int, drop_box: str) -> None:
         """Watch an agent's process and its drop box; one that is followed already is left as it is."""

@@ -67,8 +67,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = threading.RLock()
+        self._commits = 0
         self._reading: sqlite3.Connection | None = None
-        self._reading_lock = threading.Lock()
+        self._reading_lock = threading.RLock()
         with translated(path):
             _make_private(path)
             _leave_newer_alone(path)
@@ -129,6 +130,7 @@ class Database:
             try:
                 yield self.connection
                 self.connection.execute("COMMIT")
+                self._commits += 1
             except BaseException:
                 _end(self.connection)
                 raise
@@ -150,10 +152,10 @@ class Database:
                 yield self._reading
 
     def data_version(self) -> int:
-        """Return a number that changes when another connection has committed."""
+        """Return a number that rises when anybody has committed, through this connection or another one."""
         with self.lock, translated(self.path):
             version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
-            return version
+            return version + self._commits
 
     def close(self) -> None:
         """Close the connections."""

@@ -127,7 +127,7 @@ class SqliteStore:
             return reading.close_journal(connection, run_id)
 
     def data_version(self) -> int:
-        """Return a number that changes when another process has written."""
+        """Return a number that changes when anybody has written, this process included."""
         return self._database.data_version()
 
     def acquire(self, scope: str, *, takeover: bool = False) -> Lease:
