@@ -7,11 +7,12 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import get_args
 
+from metawsm_rpc.answers import Observation
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, add_run, count, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.domain.models import Agent, RunStatus
+from metawsm_rpc.domain.models import Agent, Health, RunStatus
 from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.service import Service
 
@@ -190,19 +191,29 @@ def _explain(parsed: Namespace) -> int:
     if parsed.json:
         output.print_json(explained)
         return 0
-    if explained.health is None:
-        output.line(f"{agent.name} on {agent.ticket} is {agent.status}, so nothing is expected of it.")
-        return 0
     health = explained.health
-    output.line(
-        f"{agent.name} on {agent.ticket} is {health.state}: {health.reason} ({health.source}, since {health.since})"
-    )
+    if health is None:
+        output.line(f"{agent.name} on {agent.ticket} is {agent.status}, so nothing is expected of it.")
+    else:
+        output.line(
+            f"{agent.name} on {agent.ticket} is {health.state}: {health.reason} ({health.source}, since {health.since})"
+        )
+    decided = next((item for item in explained.evidence if health and _decides(item, health)), None)
     output.table(
-        ("evidence", "observed", "at", "says"),
-        [(item.source, item.observed, item.at, item.says or "nothing") for item in explained.evidence],
+        ("", "evidence", "observed", "at", "speaks for"),
+        [
+            ("=>" if item is decided else "", item.source, item.observed, item.at, item.says or "-")
+            for item in explained.evidence
+        ],
         empty="Nothing was looked at.",
     )
     return 0
+
+
+def _decides(item: Observation, health: Health) -> bool:
+    # A reason that counts the time is kept as it was when the state began.
+    counts = item.source in ("activity", "progress")
+    return (item.source, item.says) == (health.source, health.state) and (counts or item.observed == health.reason)
 
 
 # --- diff and history ---

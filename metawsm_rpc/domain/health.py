@@ -193,7 +193,9 @@ def _silence(facts: Facts, held: "Statement | None", thresholds: Thresholds, now
     )
     yield Evidence(
         "progress",
-        f"it {'says that it works, but ' if works else ''}has made no progress for {duration(still)}",
+        f"it says that it works, but has made no progress for {duration(still)}"
+        if works
+        else f"it has made no progress for {duration(now - progressed)}",
         progressed,
         "stalled" if still >= thresholds.progress_stalled else None,
     )

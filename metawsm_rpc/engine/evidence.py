@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.models import Agent
+from metawsm_rpc.domain.sentences import one_line
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import DependencyMissingError, HostError
 from metawsm_rpc.policy.view import LaunchProfile
@@ -209,7 +210,8 @@ def with_hook(seen: "Observation", agent: Agent, now: float) -> "Observation":
 
     if agent.said_by != "hook" or agent.said not in _STATED or agent.said_at is None:
         return seen
-    told = Statement(agent.said, None, "hook", agent.said_what or f"a hook says that it is {agent.said}")  # type: ignore[arg-type] # one of _STATED
+    says = one_line(agent.said_what) if agent.said_what else f"a hook says that it is {agent.said}"
+    told = Statement(agent.said, None, "hook", says)  # type: ignore[arg-type] # one of _STATED
     return seen._replace(told=told, hook_age=now - seconds(agent.said_at))
 
 

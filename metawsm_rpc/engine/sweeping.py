@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metawsm_rpc.domain.clock import seconds, timestamp
 from metawsm_rpc.domain.health import Evidence, Facts, Said, Thresholds, Verdict, as_health, judge
 from metawsm_rpc.domain.models import LIVE, Agent, Guidance, Health
+from metawsm_rpc.domain.sentences import one_line
 from metawsm_rpc.engine import ends, mailbox, starts
 from metawsm_rpc.engine.evidence import Gatherer, Look, is_unattended, statements
 from metawsm_rpc.engine.interrupting import interrupt_step
@@ -149,11 +150,15 @@ class Sweeper:
             return None
         if agent.status in LIVE:
             ((seen, verdict),) = self._look([agent])
-            record = seen.exit
-        else:
-            record = self._exit_record(agent)
-            verdict = Verdict("unknown", f"it is {agent.status}, so nothing is expected of it", "none", (), None)
-        return verdict._replace(evidence=(self._as_evidence(record), *verdict.evidence))
+            return verdict._replace(evidence=(self._as_evidence(seen.exit), *verdict.evidence))
+        told = self._as_evidence(self._exit_record(agent))
+        dead = agent.health
+        if dead is None:
+            why = f"it is {agent.status}, so nothing is expected of it"
+            return Verdict("unknown", why, "none", (told,), None)
+        decided = Evidence(dead.source, dead.reason, seconds(dead.since), dead.state)
+        evidence = (told,) if told.says == "dead" else (told, decided)
+        return Verdict(dead.state, dead.reason, dead.source, evidence, evidence[-1])
 
     def _as_evidence(self, record: Exit | None) -> Evidence:
         """Return what the exit record says."""
@@ -224,7 +229,7 @@ class Sweeper:
         return Facts(
             started=_or_none(agent.started_at) or now,
             terminal=(seen.pane is not None) if seen.answered else None,
-            said=Said(agent.said or "", agent.said_what, said_at or now) if said else None,
+            said=_said(agent.said or "", agent.said_what, said_at or now) if said else None,
             question=seen.questions.open,
             answered=seen.questions.answered,
             statements=() if seen.shown is None else statements(profile, seen.shown, agent, now),
@@ -350,11 +355,15 @@ def _questions(asked: Iterable[Guidance]) -> dict[tuple[str, str], _Questions]:
     for one in asked:
         before = found.get((one.ticket, one.agent), _Questions())
         if one.status == "pending" and before.open is None:
-            before = before._replace(open=Said("waiting", one.question, seconds(one.asked_at)))
+            before = before._replace(open=_said("waiting", one.question, seconds(one.asked_at)))
         elif one.answered_at is not None:
             before = before._replace(answered=max(before.answered or 0.0, seconds(one.answered_at)))
         found[one.ticket, one.agent] = before
     return found
+
+
+def _said(what: str, text: str | None, at: float) -> Said:
+    return Said(what, one_line(text) if text else None, at)
 
 
 def _or_none(text: str | None) -> float | None:

@@ -1,0 +1,10 @@
+"""Text that somebody else has written, as part of a sentence of ours."""
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    """Return text as one line without escapes and control characters, cut when it is long."""
+    if not text.isprintable():
+        from metawsm_rpc.domain.plain_text import plain_text
+
+        text = " ".join(plain_text(text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
