@@ -122,7 +122,7 @@ class LocalFolders:
         mark = _waiting_mark(paths, guidance_id)
         try:
             Path(paths.drop_box).mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
         try:
@@ -138,11 +138,10 @@ class LocalFolders:
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
         """Return whether a live process waits for the answer: the kernel lets go of a dead one's lock."""
         try:
-            descriptor = os.open(_waiting_mark(paths, guidance_id), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            # The agent may write here as well: nothing that it puts in the way is followed.
+            descriptor = os.open(_waiting_mark(paths, guidance_id), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # there is none, or no lock
             return False
-        except OSError as error:
-            raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
