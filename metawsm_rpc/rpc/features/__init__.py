@@ -48,9 +48,15 @@ _HANDLERS: tuple[tuple[str, str, str, Any], ...] = (
 
 
 def register(server: "MetawsmServer") -> None:
-    """Register every handler."""
+    """Register every handler, and what becomes of commands."""
+    server.command_handler = _execute
     for method, module, function, options in _HANDLERS:
         server.feature(method, options)(_lazy(server, module, function))
+
+
+async def _execute(server: "MetawsmServer", verb: str, sent: Any) -> Any:
+    commands = await server.threads.on("looks", import_module, f"{__name__}.commands")
+    return await commands.execute(server, verb, sent)
 
 
 def _lazy(server: "MetawsmServer", module: str, function: str) -> Callable[[Any], Coroutine[Any, Any, Any]]:
