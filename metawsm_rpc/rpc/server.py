@@ -8,6 +8,7 @@ Everything heavy is imported after `initialize` has been answered.
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -122,7 +123,7 @@ def create_server() -> MetawsmServer:
     server.feature(types.INITIALIZE)(_initialize(server))
     server.feature(types.INITIALIZED)(_initialized(server))
     server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_folders_changed(server))
-    server.feature("rpc.discover")(_discover)
+    server.feature("rpc.discover")(_discover(server))
     for verb in VERBS:
         server.feature(f"{SCHEME}/{verb.name}")(_request(server, verb))
         server.command(f"{SCHEME}.{verb.name}")(_command(server, verb))
@@ -166,10 +167,18 @@ def _folders_changed(server: MetawsmServer) -> Handler:
     return folders_changed
 
 
-async def _discover(*_: Any) -> Any:
+def _discover(server: MetawsmServer) -> Handler:
+    async def discover(_: Any) -> Encoded:
+        return Encoded(await server.threads.on("looks", _document))
+
+    return discover
+
+
+@cache
+def _document() -> str:
     from metawsm_rpc.rpc.openrpc import document
 
-    return document()
+    return encoded(document())
 
 
 def _request(server: MetawsmServer, verb: Verb) -> Handler:
