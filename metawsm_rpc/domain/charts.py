@@ -40,7 +40,8 @@ class ChartError(ValueError):
 class Chart:
     """A lifecycle: `states` in reading order, nested by `superstates`, with `initial` and `final`.
 
-    A superstate's members are states or superstates. Raises `ChartError` for a wrong definition.
+    A superstate's members are states or superstates. `wishes` tells for each event
+    that a person can ask for the verb that does, and the words that follow "it cannot". Raises `ChartError` for a wrong definition.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Chart:
         initial: str,
         final: tuple[str, ...],
         moves: tuple[Move, ...],
+        wishes: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.name = name
         self.states = states
@@ -59,6 +61,7 @@ class Chart:
         self.initial = initial
         self.final = final
         self.moves = moves
+        self.wishes = wishes or {}
         self._table: dict[tuple[str, str], list[Move]] = {}
         self._sources: dict[tuple[str, str], tuple[str, ...]] = {}
         self._check_names()
@@ -122,6 +125,8 @@ class Chart:
             self._refuse("nested in themselves:", circular)
 
     def _check_moves(self) -> None:
+        if unknown := set(self.wishes) - {move.event for move in self.moves}:
+            self._refuse("wishes for no event:", unknown)
         if never := {move.event for move in self.moves if not self.members(*move.sources)}:
             self._refuse("events that lead from nowhere:", never)
         for (state, event), moves in self._table.items():
@@ -170,14 +175,16 @@ def advance(chart: Chart, state: str, event: str, *, entity: str, facts: Collect
     """Return where `event` leads from `state`.
 
     `entity` names the thing for the error, such as `run q7m2x9ka`. Raises
-    `IllegalTransitionError` that names entity, state and the events that would be legal.
+    `IllegalTransitionError` that names entity, state and, in its hint, the verbs that are possible.
     """
     move = chart.find(state, event, facts)
     if move is None:
-        legal = ", ".join(chart.events(state)) or "none"
+        legal = chart.events(state)
+        _, words = chart.wishes.get(event, ("", event.replace("_", " ")))
+        possible = ", ".join(chart.wishes[one][0] for one in legal if one in chart.wishes)
         raise IllegalTransitionError(
-            f"{entity[:1].upper()}{entity[1:]} is {state}, so it cannot {event.replace('_', ' ')}.",
-            hint=f"From {state} it accepts: {legal.replace('_', ' ')}.",
-            details={"entity": entity, "state": state, "event": event, "legal": list(chart.events(state))},
+            f"{entity[:1].upper()}{entity[1:]} is {state}, so it cannot {words}.",
+            hint=f"What can be asked of it now: {possible}." if possible else None,
+            details={"entity": entity, "state": state, "event": event, "legal": list(legal)},
         )
     return Advance(move.target or state, move.effects)

@@ -53,6 +53,16 @@ RUN = Chart(
         # cleanup keeps the status; what is active or closing may still need what it would remove.
         Move("cleanup", ("failed", "stopped", "completed", "closed"), None),
     ),
+    wishes={
+        "stop": ("stop", "be stopped"),
+        "resume": ("resume", "be resumed"),
+        "restart": ("restart", "have agents restarted"),
+        "retry_step": ("retry-step", "have a step tried again"),
+        "iterate": ("iterate", "go on with feedback"),
+        "complete": ("complete", "be completed"),
+        "close": ("close", "be closed"),
+        "cleanup": ("cleanup", "be cleaned up"),
+    },
 )
 
 STEP = Chart(
@@ -69,6 +79,7 @@ STEP = Chart(
         Move("retry", ("failed",), "running"),
         Move("skip", ("pending", "failed"), "skipped"),
     ),
+    wishes={"retry": ("retry-step", "be tried again"), "skip": ("skip-step", "be skipped")},
 )
 
 AGENT = Chart(
@@ -97,4 +108,9 @@ AGENT = Chart(
         Move("complete", ("live", "dead", "failed", "stopped"), "completed"),
         Move("complete", ("completed",), None),
     ),
+    wishes={
+        "stop": ("stop", "be stopped"),
+        "relaunch": ("restart", "be started again"),
+        "complete": ("complete", "be completed"),
+    },
 )

@@ -137,7 +137,7 @@ def test_columns_are_set_also_where_the_state_stays(running: SqliteStore) -> Non
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda t: t.move_run("r1", "close"), "Run r1 is running, so it cannot close."),
+        (lambda t: t.move_run("r1", "close"), "Run r1 is running, so it cannot be closed."),
         (lambda t: t.move_step("r1", 0, "start"), "Step 0 of run r1 is done, so it cannot start."),
         (lambda t: t.move_agent("r1", "T-1", "a", "launch"), "Agent a on T-1 is running, so it cannot launch."),
     ],
@@ -473,6 +473,17 @@ def test_a_verdict_is_an_event_only_when_its_state_changes(running: SqliteStore)
     assert (event.type, event.from_, event.to, event.message) == ("health", "healthy", "idle", "quiet")
     assert event.data == {"source": "activity"}
     assert running.agents("r1")[0].status == "running"
+
+
+def test_something_else_that_is_waited_for_is_an_event(running: SqliteStore) -> None:
+    set_health(running, health("waiting", reason="it waits: which database?"))
+    before = running.seq()
+    set_health(running, health("waiting", reason="it waits: which database?"))
+    assert running.seq() == before
+    set_health(running, health("waiting", reason="it waits: which port?"))
+    (event,) = running.events(before)
+    assert (event.type, event.from_, event.to) == ("health", "waiting", "waiting")
+    assert event.message == "it waits: which port?"
 
 
 def test_an_agent_that_has_just_come_alive_is_not_known_yet_and_not_still_dead(

@@ -140,13 +140,23 @@ def test_an_illegal_event_names_the_entity_its_state_and_what_it_accepts() -> No
     with pytest.raises(IllegalTransitionError) as caught:
         advance(chart(), "sent", "send", entity="parcel 7")
     assert caught.value.message == "Parcel 7 is sent, so it cannot send."
-    assert caught.value.hint == "From sent it accepts: lose, arrive, ask."
+    assert caught.value.hint is None
     assert caught.value.details == {
         "entity": "parcel 7",
         "state": "sent",
         "event": "send",
         "legal": ["lose", "arrive", "ask"],
     }
+
+
+def test_an_illegal_wish_is_told_in_a_persons_words_with_what_can_be_asked_for() -> None:
+    wishes = {"send": ("post", "be posted"), "ask": ("track", "be tracked"), "lose": ("drop", "be dropped")}
+    with pytest.raises(IllegalTransitionError) as caught:
+        advance(chart(wishes=wishes), "lost", "send", entity="parcel 7")
+    assert caught.value.message == "Parcel 7 is lost, so it cannot be posted."
+    assert caught.value.hint == "What can be asked of it now: track."
+    with pytest.raises(ChartError, match="wishes for no event: eat"):
+        chart(wishes={"eat": ("eat", "be eaten")})
 
 
 def test_an_event_whose_guards_all_fail_is_illegal() -> None:

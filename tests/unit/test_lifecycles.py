@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from metawsm_rpc.cli.verbs import TABLE
 from metawsm_rpc.domain import models
 from metawsm_rpc.domain.charts import Chart, advance
 from metawsm_rpc.domain.lifecycles import AGENT, RUN, SETTLING, STEP
@@ -96,10 +97,15 @@ def test_an_event_leads_where_the_table_says_or_is_illegal(
     with pytest.raises(IllegalTransitionError) as caught:
         advance(chart, state, event, entity=f"{chart.name} x1")
     assert caught.value.message.startswith(f"{chart.name.capitalize()} x1 is {state}, so it cannot ")
-    assert caught.value.hint is not None
     assert caught.value.details["legal"] == list(chart.events(state))
-    for legal in chart.events(state):
-        assert legal.replace("_", " ") in caught.value.hint
+    possible = [chart.wishes[legal][0] for legal in chart.events(state) if legal in chart.wishes]
+    hint = caught.value.hint
+    assert hint == (f"What can be asked of it now: {', '.join(possible)}." if possible else None)
+
+
+def test_what_a_person_can_ask_for_is_called_by_verbs_that_there_are() -> None:
+    for chart in (RUN, STEP, AGENT):
+        assert {verb for verb, _ in chart.wishes.values()} <= set(TABLE)
 
 
 @pytest.mark.parametrize("state", RUN.states)
