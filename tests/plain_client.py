@@ -66,7 +66,7 @@ class PlainClient:
             self._last += 1
             mine = self._last
         self.send(id=mine, method=method, params=params)
-        answer = self.until(lambda: self._answers.pop(mine, None), f"an answer to {method}")
+        answer = self.until(lambda: self._answers.pop(mine, None), f"an answer to {method} {params}")
         if "error" in answer:
             raise RpcError(answer["error"])
         return answer["result"]

@@ -56,7 +56,7 @@ def document() -> dict[str, Any]:
             {
                 "name": "metawsm/event",
                 "summary": "Something happened; sent to clients that ask for it with the option `events: true`.",
-                "params": {"$ref": "#/components/schemas/Event"},
+                "params": {"$ref": "#/components/schemas/EventNotification"},
             }
         ],
         "components": {

@@ -87,9 +87,10 @@ _SESSION = """\
 _TELLING = """\
 ## What the server tells
 
-**`metawsm/event`** is a notification for clients that ask for it (`events: true`). Its parameters are one
-[Event](#event). The numbers `seq` have no gap, so a client knows what it has missed, and `metawsm/events` with
-`since` answers it. What another process does on the same root comes as well.
+**`metawsm/event`** is a notification for clients that ask for it (`events: true`). Its parameters are an
+[EventNotification](#eventnotification): an event and the root that it happened at. The numbers `seq` of a root have no
+gap, so a client knows what it has missed, and `metawsm/events` with `since` answers it. What another process does on
+the same root comes as well.
 
 ```json
 {event}
@@ -178,7 +179,7 @@ def protocol_page() -> str:
             *map(_verb, VERBS),
             "## Shapes\n\nResults are made of these. Later versions may add members.\n",
             *(_shape(name, schema) for name, schema in _shapes()),
-            _TELLING.replace("{event}", _json(wire(EVENT))),
+            _TELLING.replace("{event}", _json({**wire(EVENT), "root": "/home/robin/code"})),
             _DIAGNOSTICS + _rows((f"`{code}`", severity, where, what) for code, severity, where, what in _CODES),
             _DOCUMENTS,
             _ERRORS + _rows(_errors()) + _BESIDES,

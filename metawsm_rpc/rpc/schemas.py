@@ -50,6 +50,7 @@ def components() -> dict[str, Schema]:
     """
     found: dict[str, Schema] = {"RpcError": _error(), "ErrorKind": _words(tuple(kinds()), "ErrorKind")}
     _of(models.Event, found)
+    found["EventNotification"] = _event_notification(found["Event"])
     for verb in VERBS:
         found[name_of(verb, "Params")] = params(verb)
         _of(result_type(verb), found)
@@ -180,6 +181,15 @@ def _literal(kind: Any, found: dict[str, Schema]) -> Schema:
 
 def _words(words: tuple[str, ...], name: str) -> Schema:
     return {"type": "string", "description": descriptions.WORDS[name], "enum": list(words)}
+
+
+def _event_notification(event: Schema) -> Schema:
+    root = {"description": "The folder of the root that it happened at.", "type": "string"}
+    return event | {
+        "description": "An event as it is sent without being asked for.",
+        "properties": {**event["properties"], "root": root},
+        "required": [*event["required"], "root"],
+    }
 
 
 def _error() -> Schema:

@@ -84,7 +84,7 @@ def _constants() -> str:
         "export type VerbName = keyof Verbs;\n\n"
         f"export const VERBS: readonly VerbName[] = [\n{names}];\n\n"
         "/** Notifications of the server, by their method. */\n"
-        'export interface Notifications {\n  "metawsm/event": Event;\n}\n'
+        'export interface Notifications {\n  "metawsm/event": EventNotification;\n}\n'
     )
 
 

@@ -346,6 +346,32 @@ export interface Event {
   data: Record<string, unknown> | null;
 }
 
+/** An event as it is sent without being asked for. */
+export interface EventNotification {
+  /** Its number, without a gap over all events of the root. */
+  seq: number;
+  /** When it was. */
+  at: string;
+  /** The run's id, null for what belongs to no run. */
+  runId: string | null;
+  /** The kind of thing that it happened to. */
+  entity: EntityKind;
+  /** Which one: a run's id, a step's number, `TICKET/AGENT`, a question's id. */
+  entityId: string;
+  /** What happened. */
+  type: string;
+  /** The status before, null where none changed. */
+  from: string | null;
+  /** The status after, null where none changed. */
+  to: string | null;
+  /** What there is to say, as a sentence. */
+  message: string | null;
+  /** More for programs. */
+  data: Record<string, unknown> | null;
+  /** The folder of the root that it happened at. */
+  root: string;
+}
+
 /** Events in order, and the number of the latest one of the root. */
 export interface EventsListed {
   /** The events, in order. */
@@ -1218,5 +1244,5 @@ export const VERBS: readonly VerbName[] = [
 
 /** Notifications of the server, by their method. */
 export interface Notifications {
-  "metawsm/event": Event;
+  "metawsm/event": EventNotification;
 }
