@@ -182,7 +182,7 @@ class TestRollingBack:
 class TestTickets:
     def test_a_failure_in_one_is_told_at_once_and_stops_no_other(self, runs: Runs) -> None:
         policy(runs, script=WAITS)
-        hook(runs.root.path / "app", 'case "$PWD" in *t-1*) exit 1;; esac')
+        hook(runs.root.path / "app", 'case "$PWD" in */t-1-*) exit 1;; esac')
         runs.start("T-1", "T-2", repos=["app"])
         assert runs.run().status == "running"
         assert (runs.run().error or "").startswith("T-1: create")

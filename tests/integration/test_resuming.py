@@ -407,7 +407,7 @@ class TestIterating:
 class TestCompletingByHand:
     def test_takes_the_agents_along_and_ends_what_was_still_to_be_tried(self, a_root: Root) -> None:
         policy(a_root, execution={"step_retries": 9})
-        hook(a_root.path / "app", 'case "$PWD" in *t-2*) exit 1;; esac')
+        hook(a_root.path / "app", 'case "$PWD" in */t-2-*) exit 1;; esac')
         with runs_on(a_root) as runs:
             runs.start("T-1", "T-2", repos=["app"], wait=False)
             until(lambda: runs.agent(ticket="T-1").status == "running" and runs.events("fail"))
