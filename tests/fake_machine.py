@@ -200,6 +200,9 @@ class FakeWorktrees:
         self._folders = folders
         self._faults = faults
 
+    def version(self) -> str:
+        return "2.38.0"
+
     def add(self, spec: WorktreeSpec) -> Worktree:
         self._faults.call(["refuse", "interrupt", "kill"])
         created = spec.path not in self._folders.worktrees
@@ -366,6 +369,9 @@ class FakePrograms:
 
     def find(self, program: str, environment: Mapping[str, str]) -> str | None:
         return f"/bin/{program}"
+
+    def plugin_directory(self) -> str:
+        return "/plugins"
 
     def command_path(self) -> str:
         return "/bin/metawsm"

@@ -6,15 +6,16 @@ crash in between neither loses an agent nor starts it twice.
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import LIVE, Agent, Run, Workspace
 from metawsm_rpc.engine import starts, stopping
+from metawsm_rpc.engine.conversations import Conversation, chosen_id, to_go_on_with
 from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import DependencyMissingError, LostLeaseError
-from metawsm_rpc.policy.expansion import expand
+from metawsm_rpc.policy.expansion import expand, mentions
+from metawsm_rpc.policy.hooks import Hooks, hooks_for
 from metawsm_rpc.policy.view import TranscriptLimits, profile_of
 from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.ports.terminals import Launch
@@ -36,10 +37,13 @@ class LaunchContext:
         self.profile = profile_of(policy, agent)
         self.paths = world.machine.folders().paths(run_id, workspace.ticket, agent)
         self._programs = world.machine.programs(policy)
+        found = hooks_for(self.profile.runner, self._programs.plugin_directory()) if self.profile.hooks else None
+        self._hooks = found or Hooks()
 
     def environment(self, launch: str) -> dict[str, str]:
         """Return the agent's whole environment."""
         return {
+            **self._hooks.environment,  # where the person has set one of these, it stays theirs
             **self._programs.environment(),
             **self.profile.env,
             "METAWSM_ROOT": self.world.machine.root,
@@ -52,14 +56,25 @@ class LaunchContext:
             "METAWSM_BIN": self._programs.command_path(),
         }
 
-    def command(self, launch: str, *, resume: bool = False, feedback: str | None = None) -> tuple[str, ...]:
-        """Return the agent's command line; with `resume` the one that continues its conversation."""
-        values = self._values(launch)
+    def command(
+        self, launch: str, *, resume: bool = False, session_id: str | None = None, feedback: str | None = None
+    ) -> tuple[str, ...]:
+        """Return the agent's command line; with `resume` the one that goes on with an earlier conversation."""
+        values = self._values(launch, session_id or chosen_id(self.run_id, self.ticket, self.agent, launch))
         prompt = self.profile.prompt(values, feedback)
         template = self.profile.resume_command if resume and self.profile.resume_command else self.profile.command
         return expand(template, {**values, "prompt": prompt})
 
-    def _values(self, launch: str) -> dict[str, str | tuple[str, ...]]:
+    def begun_by(self, launch: str) -> Conversation | None:
+        """Return the conversation that a new start is taken to begin, None when a hook will tell of it, or nobody."""
+        hooked = bool(self._hooks.environment) or (
+            bool(self._hooks.options) and mentions(self.profile.command, "hook_options")
+        )
+        if hooked or not mentions(self.profile.command, "session_id"):
+            return None
+        return Conversation(chosen_id(self.run_id, self.ticket, self.agent, launch), launch)
+
+    def _values(self, launch: str, session_id: str) -> dict[str, str | tuple[str, ...]]:
         directories = tuple(map(self.world.machine.worktrees(self.policy).git_directories, self.workspace.repos))
         return {
             "brief": self.paths.brief,
@@ -71,8 +86,8 @@ class LaunchContext:
             "launch": launch,
             "root": self.world.machine.root,
             "bin": self._programs.command_path(),
-            # The same for every launch: a program continues the session that it began with this id.
-            "session_id": str(uuid5(NAMESPACE_URL, f"metawsm:{self.run_id}/{self.ticket}/{self.agent}")),
+            "session_id": session_id,
+            "hook_options": self._hooks.options,
             "drop_box": self.paths.drop_box,
             "git_dirs": tuple(own for own, _ in directories),
             "git_common_dirs": tuple(dict.fromkeys(common for _, common in directories)),
@@ -120,8 +135,11 @@ class Launcher:
         if starts.is_begun(agent):
             folders.discard_launch(context.paths, agent.launch or "")
         launch = self._world.token()
+        resume, conversation = _to_go_on_with(agent, context)
+        if not resume:
+            conversation = context.begun_by(launch)
         with self._world.store.transaction(self._lease) as transaction:
-            starts.begin(transaction, agent, launch)
+            starts.begin(transaction, agent, launch, conversation)
         write_brief(context, launch, ticket)
         pid = self._world.machine.terminals(self._policy).start(
             Launch(
@@ -130,7 +148,12 @@ class Launcher:
                 agent=agent.name,
                 launch=launch,
                 session=agent.session,
-                argv=context.command(launch, resume=agent.status != "pending", feedback=self._fresh_feedback(agent)),
+                argv=context.command(
+                    launch,
+                    resume=resume,
+                    session_id=conversation.id if conversation else None,
+                    feedback=self._fresh_feedback(agent),
+                ),
                 cwd=context.working_directory(),
                 environment=context.environment(launch),
                 directory=folders.launch_directory(context.paths, launch),
@@ -179,6 +202,17 @@ class Launcher:
                 now.launch != launch or starts.is_begun(now) or now.status not in LIVE
             ):
                 self._world.machine.terminals(self._policy).end(agent.session, launch, pid, 0)
+
+
+def _to_go_on_with(agent: Agent, context: LaunchContext) -> tuple[bool, Conversation | None]:
+    """Return whether an agent goes on with what it did before, and the conversation when that has to be named."""
+    template = context.profile.resume_command
+    if agent.status == "pending" or template is None:
+        return False, None
+    if not mentions(template, "session_id"):
+        return True, None
+    conversation = to_go_on_with(agent, chosen=mentions(context.profile.command, "session_id"))
+    return conversation is not None, conversation
 
 
 def rewrite_brief(world: World, agent: Agent) -> None:

@@ -131,7 +131,7 @@ class Planner:
                 self._check_program(context)
                 session = sessions[f"{workspace.ticket}/{agent.name}"]
                 launches[workspace.ticket, agent.name] = LaunchPaths(
-                    command=context.command("<launch>"),
+                    command=context.command("<launch>", session_id="<session>"),
                     session=session,
                     transcript=context.paths.transcript,
                     attach=self._world.machine.terminals(self._policy).attach_command(session),

@@ -5,6 +5,7 @@ so: the driver that asked tmux, a later driver that finds the session, or the ag
 """
 
 from metawsm_rpc.domain.models import Agent
+from metawsm_rpc.engine.conversations import Conversation
 from metawsm_rpc.ports.store import Transaction
 
 
@@ -13,10 +14,18 @@ def is_begun(agent: Agent) -> bool:
     return agent.launch is not None and agent.started_at is None
 
 
-def begin(transaction: Transaction, agent: Agent, launch: str) -> None:
-    """Write down that a launch is about to be asked for."""
+def begin(transaction: Transaction, agent: Agent, launch: str, conversation: Conversation | None = None) -> None:
+    """Write down that a launch is about to be asked for, and what it goes on with or begins."""
     transaction.set_agent(
-        agent.run_id, agent.ticket, agent.name, launch=launch, pid=None, started_at=None, exit_code=None
+        agent.run_id,
+        agent.ticket,
+        agent.name,
+        launch=launch,
+        pid=None,
+        started_at=None,
+        exit_code=None,
+        conversation=conversation and conversation.id,
+        conversation_launch=conversation and conversation.launch,
     )
 
 

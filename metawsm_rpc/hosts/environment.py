@@ -29,6 +29,8 @@ _NOT_FOR_AGENTS = re.compile(
     re.VERBOSE,
 )
 
+_PLUGINS = str(Path(__file__).with_name("plugins"))
+
 _SHELL_TIMEOUT_SECONDS = 10.0
 
 _ONE_WORD = re.compile(r"[A-Za-z0-9/._+@%:,=-]+")
@@ -75,6 +77,10 @@ class LocalPrograms:
                 return path if _ONE_WORD.fullmatch(path) else _wrapper(_quoted(path))
         code = "import sys; from metawsm_rpc.cli.main import main; sys.exit(main())"
         return _wrapper(f"{_quoted(sys.executable)} -c {_quoted(code)}")
+
+    def plugin_directory(self) -> str:
+        """Return the folder of what metawsm brings for agents' programs to load."""
+        return _PLUGINS
 
     def _person(self) -> Mapping[str, str]:
         if self._shell_env == "always":

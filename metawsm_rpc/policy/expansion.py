@@ -20,14 +20,15 @@ PLACEHOLDERS: Mapping[str, str] = {
     "launch": "the id of this launch",
     "root": "the folder that holds .metawsm",
     "bin": "the path of the metawsm command, one word",
-    "session_id": "a UUID for the program's own session: new for a new conversation, the same for resuming it",
+    "session_id": "the program's own session: a new UUID in command, in resume_command the one to go on with",
+    "hook_options": "the arguments that switch the program's hooks on (a list; empty where it needs none)",
     "drop_box": "the folder where `metawsm signal` leaves signals when it cannot write the database",
     "git_dirs": "each worktree's own git directory (a list)",
     "git_common_dirs": "the git common directory of each repository (a list)",
 }
 """Every placeholder of a command, with what it stands for."""
 
-LISTS: frozenset[str] = frozenset({"git_dirs", "git_common_dirs"})
+LISTS: frozenset[str] = frozenset({"hook_options", "git_dirs", "git_common_dirs"})
 """Placeholders with any number of values: their argv element is repeated for each of them."""
 
 PROMPT_PLACEHOLDERS: frozenset[str] = frozenset(PLACEHOLDERS) - LISTS - {"prompt"}
@@ -70,6 +71,11 @@ def expand_text(template: str, values: Values) -> str:
     """Return one text with every placeholder replaced; lists cannot stand in it."""
     placeholders(template, PROMPT_PLACEHOLDERS)
     return next(_expand_element(template, values))
+
+
+def mentions(argv: Sequence[str], name: str) -> bool:
+    """Return whether a placeholder stands in a template."""
+    return any(name in placeholders(element) for element in argv)
 
 
 def escape(text: str) -> str:

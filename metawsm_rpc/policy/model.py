@@ -193,6 +193,11 @@ class AgentProfile(Section):
     completes_on: Literal["signal", "exit"] = Field(
         default="exit", description="What completes the agent: its signal done, or exiting with 0."
     )
+    hooks: bool = Field(
+        default=True,
+        description="Whether the program's hooks tell metawsm what the agent does, besides those of the person; "
+        "with a command of its own where {hook_options} stands in it.",
+    )
     base_prompt: Prompt = Field(
         default=profiles.HEADLESS_PROMPT,
         description="What {prompt} says; it may hold placeholders, and {{ and }} are literal braces.",

@@ -20,9 +20,10 @@ nobody, so it takes the least dangerous mode in which its program can change fil
 Headless programs read their standard input only where it is no terminal (codex and opencode would
 wait for its end); in a pane it is one.
 
-Where a program lets its session's id be chosen, it is `{session_id}`, and the program resumes that
-very session. A profile without resume_command is started anew: opencode's "last session" and the
-last one of an interactive codex may belong to somebody else.
+A program goes on with the session of the agent itself, `{session_id}`, and never with the "last" one,
+which may be somebody else's: claude and gemini let its id be chosen, codex and opencode tell it to
+their hooks. Where none is known, or what went on with it failed, the agent is started anew; so is an
+interactive opencode, which takes no message for a session that it opens again.
 """
 
 from collections.abc import Mapping
@@ -59,13 +60,15 @@ _CODEX_SANDBOX = [
     "--add-dir={git_common_dirs}",
     "--add-dir={drop_box}",
 ]
-_CODEX_EXEC = ["codex", "exec", "--skip-git-repo-check", *_CODEX_SANDBOX]
+_CODEX_INTERACTIVE = ["--no-daemon", "--ask-for-approval", "on-request", "{hook_options}", *_CODEX_SANDBOX]
+_CODEX_EXEC = ["codex", "exec", "--skip-git-repo-check", "{hook_options}", *_CODEX_SANDBOX]
 
 # `=` keeps claude's variadic options from taking the prompt for one of their values.
-_CLAUDE = ["--add-dir={brief_directory}", "--allowedTools=Bash({bin} signal *)"]
+_CLAUDE = ["{hook_options}", "--add-dir={brief_directory}", "--allowedTools=Bash({bin} signal *)"]
 _CLAUDE_EXEC = [
     "--print",
     "--permission-mode=acceptEdits",
+    "{hook_options}",
     "--add-dir={brief_directory}",
     "--allowedTools=Bash({bin} signal *),Bash(git add *),Bash(git commit *)",
 ]
@@ -109,10 +112,11 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     for profile in (
         # By default codex starts a server that outlives its terminal, and its tools run under that.
         _interactive(
-            "codex", ["codex", "--no-daemon", "--ask-for-approval", "on-request", *_CODEX_SANDBOX, "{prompt}"]
+            "codex",
+            ["codex", *_CODEX_INTERACTIVE, "{prompt}"],
+            ["codex", "resume", *_CODEX_INTERACTIVE, "{session_id}", "{prompt}"],
         ),
-        # `--last` is the newest session of this folder: two codex agents in one workspace share it.
-        _headless("codex", [*_CODEX_EXEC, "{prompt}"], [*_CODEX_EXEC, "resume", "--last", "{prompt}"]),
+        _headless("codex", [*_CODEX_EXEC, "{prompt}"], [*_CODEX_EXEC, "resume", "{session_id}", "{prompt}"]),
         _interactive(
             "claude",
             ["claude", *_CLAUDE, "--session-id={session_id}", "{prompt}"],
@@ -135,7 +139,11 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
         ),
         _interactive("opencode", ["opencode", "--prompt={prompt}"]),
         # The prompt comes first: `--file` takes every word that follows it.
-        _headless("opencode", ["opencode", "run", "{prompt}", "--file={brief}"]),
+        _headless(
+            "opencode",
+            ["opencode", "run", "{prompt}", "--file={brief}"],
+            ["opencode", "run", "{prompt}", "--file={brief}", "--session={session_id}"],
+        ),
         # aider takes no first message and stays: it waits with the brief read until somebody speaks.
         _interactive("aider", _AIDER, [*_AIDER, "--restore-chat-history"]),
         _headless(

@@ -142,6 +142,7 @@ class LaunchProfile(NamedTuple):
     command: tuple[str, ...]
     resume_command: tuple[str, ...] | None
     completes_on: Literal["signal", "exit"]
+    hooks: bool
     base_prompt: str
     skills: tuple[str, ...]
     env: Mapping[str, str]
@@ -192,6 +193,7 @@ def profile_of(policy: PolicyData, agent_name: str) -> LaunchProfile:
         command=tuple(own or profile["command"]),
         resume_command=tuple(resume) if resume else None,
         completes_on=profile["completes_on"],
+        hooks=profile.get("hooks", True),
         base_prompt=profile["base_prompt"],
         skills=tuple(profile["skills"]),
         env={**profile["env"], **agent.get("env", {})},

@@ -15,3 +15,6 @@ class Programs(Protocol):
 
     def command_path(self) -> str:
         """Return the path of the metawsm command, without white space, for METAWSM_BIN."""
+
+    def plugin_directory(self) -> str:
+        """Return the folder of what metawsm brings for agents' programs to load."""

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metawsm_rpc.errors import AgentNotFoundError, InvalidPolicyError
-from metawsm_rpc.policy.expansion import LISTS, PLACEHOLDERS, PROMPT_PLACEHOLDERS, escape, expand, expand_text
+from metawsm_rpc.policy.expansion import LISTS, PLACEHOLDERS, PROMPT_PLACEHOLDERS, escape, expand, expand_text, mentions
 from metawsm_rpc.policy.model import Policy
 from metawsm_rpc.policy.profiles import BUILT_IN
 from metawsm_rpc.policy.view import agent_names, profile_of
@@ -20,6 +20,7 @@ VALUES = {
     "root": "/r",
     "bin": "/usr/bin/metawsm",
     "session_id": "11111111-2222-4333-8444-555555555555",
+    "hook_options": ["--hooks"],
     "drop_box": "/r/drop",
     "git_dirs": ["/app/.git/worktrees/app", "/lib/.git/worktrees/lib"],
     "git_common_dirs": ["/app/.git", "/lib/.git"],
@@ -59,6 +60,7 @@ def test_codex_starts_no_server_of_its_own_and_may_write_what_a_worktree_needs()
         "--no-daemon",
         "--ask-for-approval",
         "on-request",
+        "--hooks",
         "--sandbox",
         "workspace-write",
         "--add-dir=/app/.git/worktrees/app",
@@ -74,6 +76,30 @@ def test_programs_that_let_their_session_be_chosen_resume_that_one():
     for name in ("claude", "claude-exec", "gemini", "gemini-exec"):
         assert f"--session-id={VALUES['session_id']}" in expand(BUILT_IN[name]["command"], VALUES)
         assert f"--resume={VALUES['session_id']}" in expand(BUILT_IN[name]["resume_command"], VALUES)
+
+
+def test_programs_that_choose_their_session_resume_the_one_that_they_have_told():
+    for name in ("codex", "codex-exec", "opencode-exec"):
+        assert not mentions(BUILT_IN[name]["command"], "session_id")
+        argv = expand(BUILT_IN[name]["resume_command"], {**VALUES, "prompt": "P"})
+        assert any(VALUES["session_id"] in word for word in argv)
+        assert not {"--last", "--continue", "latest"} & set(argv)
+
+
+def test_hooks_are_switched_on_by_flags_wherever_a_program_takes_them_so():
+    for name in ("codex", "codex-exec", "claude", "claude-exec"):
+        for template in (BUILT_IN[name]["command"], BUILT_IN[name]["resume_command"]):
+            assert expand(template, {**VALUES, "prompt": "P"}).count("--hooks") == 1
+
+
+def test_without_hooks_nothing_of_them_stands_on_the_command_line():
+    argv = expand(BUILT_IN["claude"]["command"], {**VALUES, "prompt": "P", "hook_options": []})
+    assert argv[1].startswith("--add-dir=")
+
+
+def test_a_profile_has_hooks_unless_it_says_otherwise():
+    assert make().hooks
+    assert not make(hooks=False).hooks
 
 
 def test_a_value_is_put_in_once_and_stays_one_argument():
