@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read has gone, such as `head`: nothing is left to say.
-        _silence_stdout()
+        output.silence(sys.stdout)
         return _BROKEN_PIPE
     except Exception as error:
         if os.environ.get("METAWSM_DEBUG"):
@@ -61,7 +61,7 @@ def _fail(error: MetawsmError, *, as_json: bool) -> int:
         sys.stdout.flush()
     except OSError:
         # It is standard output that cannot be written; a person may still read standard error.
-        _silence_stdout()
+        output.silence(sys.stdout)
         status = output.fail(error, as_json=False)
     return status
 
@@ -78,11 +78,6 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-
-
-def _silence_stdout() -> None:
-    """Let what could not be written go nowhere, also at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

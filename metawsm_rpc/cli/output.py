@@ -4,6 +4,7 @@ Results go to standard output; everything else, errors and progress, to standard
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -53,8 +54,19 @@ def fail(error: MetawsmError, *, as_json: bool) -> int:
 
 
 def say(text: str, *, colour: str | None = None) -> None:
-    """Tell a person something on standard error, with nothing in it that could steer a terminal."""
-    _write(sys.stderr, clean(text), colour)
+    """Tell a person something on standard error, with nothing in it that could steer a terminal.
+
+    When who listened has gone, it is said to nobody: a run that was started goes on.
+    """
+    try:
+        _write(sys.stderr, clean(text), colour)
+    except BrokenPipeError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let what could not be written go nowhere, also at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def line(text: str, *, colour: str | None = None) -> None:

@@ -115,6 +115,26 @@ def test_a_reader_who_leaves_a_closed_output_and_a_full_disk_end_without_a_trace
     assert done.stderr == "metawsm: Something could not be written: No space left on device.\n"
 
 
+def test_a_run_goes_on_when_who_read_its_progress_has_gone(cli: Cli) -> None:
+    root = cli.root
+    root.repository("app")
+    root.policy(workspace={"setup": [{"run": "sleep 0.5"}]}, agents=[root.agent("worker", "sleep 60")])
+    cli("ticket", "create", "T-1")
+    line = shlex.join(command("run", "--ticket", "T-1", "--run-id", "r1"))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"],
+        cwd=root.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["✓ verify T-1", "141"]
+    assert done.stderr == ""
+    detail = cli.ask("status", "r1")
+    assert {step["status"] for step in detail["steps"]} == {"done"}
+    assert [agent["status"] for agent in detail["agents"]] == ["running"]
+
+
 @pytest.mark.parametrize("coding", ["ascii", "latin-1"])
 def test_output_is_utf8_in_every_locale(cli: Cli, coding: str) -> None:
     cli("ticket", "create", "Tü-1", "--title", "日本 ✓")
