@@ -5,6 +5,7 @@ the JSON. Methods raise the errors of `errors.py`. The engine is imported by the
 a look at a run must not wait for what only driving one takes.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,6 +89,7 @@ class Service:
         request = planning.RunRequest(
             tuple(tickets), _tuple(repos), _tuple(agents), strategy, source, base_branch, run_id, dry_run
         )
+        self._check_free(run_id)
         planned = planning.Planner(self.world, self._root_policy.data()).plan(request)
         if planned.problems:
             raise planned.problems[0]
@@ -157,9 +159,9 @@ class Service:
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
-        self._look([run.run_id])
         if self._trusted:
-            workspaces.refresh(self.world, run)
+            workspaces.refresh(self.world, run)  # first: progress that git shows counts in the look
+        self._look([run.run_id])
         return self.world.store.detail(run.run_id)
 
     def wait(
@@ -670,6 +672,13 @@ class Service:
         if len(open_runs) > 1:
             raise AmbiguousError(f"Say which run: {', '.join(open_runs[:5])}.", details=open_runs)
         return store.run(open_runs[0])
+
+    def _check_free(self, run_id: str | None) -> None:
+        """Raise `InvalidParamsError` for the id of a run that there is: its driver is not asked for its lease."""
+        if run_id is not None and self._has_state():
+            with contextlib.suppress(RunNotFoundError):
+                self.world.store.run(run_id)
+                raise InvalidParamsError(f"A run {run_id} exists already; choose another --run-id, or resume it.")
 
     def _at_rest(self, run_id: str | None, ticket: str | None) -> Run:
         """Return the run that was meant, after a stop of it that was cut off, or is under way, has come to its end."""

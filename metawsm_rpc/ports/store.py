@@ -112,7 +112,7 @@ class Transaction(Protocol):
         """Set columns of an agent other than its status."""
 
     def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
-        """Keep a verdict; a change of its state is an event."""
+        """Keep a verdict; a change of its state is an event, and so is a change of what is waited for."""
 
     def allow_attempts(self, run_id: str, index: int, more: int) -> None:
         """Let a step be tried `more` times from now on."""

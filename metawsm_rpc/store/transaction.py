@@ -209,12 +209,13 @@ class StoreTransaction:
         self._set("agents", _columns(columns), {"run_id": run_id, "ticket": ticket, "name": name})
 
     def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
-        """Keep a verdict; a change of its state is an event."""
+        """Keep a verdict; a change of its state is an event, and so is a change of what is waited for."""
         before = self.agent(run_id, ticket, name).health
         if before == health:
             return
         self._set_agent(run_id, ticket, name, {f"health_{field}": value for field, value in health._asdict().items()})
-        if before is None or before.state != health.state:
+        waits_for_more = health.state == "waiting" and before is not None and before.reason != health.reason
+        if before is None or before.state != health.state or waits_for_more:
             self._event(
                 run_id,
                 "agent",
