@@ -103,6 +103,7 @@ class Closer:
     # --- gates and rehearsal ---
 
     def _rehearse(self, *, pin: bool) -> "_Rehearsal":
+        self._world.machine.worktrees(self._policy).version()  # an old git cannot rehearse, and says less clearly why
         blocked = [*self._gates()]
         merges: list[Merge] = []
         moves: list[RefMove] = []

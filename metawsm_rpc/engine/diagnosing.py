@@ -7,6 +7,7 @@ from metawsm_rpc.domain.models import Problem
 from metawsm_rpc.errors import MetawsmError
 from metawsm_rpc.policy.view import agent_names, profile_of
 from metawsm_rpc.ports.machine import Machine
+from metawsm_rpc.ports.worktrees import Worktrees
 
 
 class Check(NamedTuple):
@@ -32,6 +33,7 @@ def _checks(machine: Machine, policy: Mapping[str, Any]) -> Iterator[Check]:
     worktrees = machine.worktrees(policy)
     yield _tried("git", worktrees.version)
     yield _tried("tmux", machine.terminals(policy).version)
+    yield _tried("identity", lambda: _identities(machine, worktrees))
     yield _tried("repositories", lambda: ", ".join(source.name for source in worktrees.sources()) or "none")
     for name in policy["repositories"]:
         if error := worktrees.problem(name):
@@ -44,6 +46,12 @@ def _checks(machine: Machine, policy: Mapping[str, Any]) -> Iterator[Check]:
         path = programs.find(program, environment)
         hint = None if path else f"Install {program}, or give {agent} another command in the policy."
         yield Check(f"agent {agent}", ok=path is not None, detail=path or f"{program} is not on PATH", hint=hint)
+
+
+def _identities(machine: Machine, worktrees: Worktrees) -> str:
+    """Return who commits in the repositories, which can each say so; without any, at the root."""
+    folders = [source.path for source in worktrees.sources()] or [machine.root]
+    return ", ".join(dict.fromkeys(worktrees.identity(folder) for folder in folders))
 
 
 def _tried(name: str, look: Callable[[], str]) -> Check:

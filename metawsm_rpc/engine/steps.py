@@ -45,13 +45,16 @@ class StepActions:
             stopping.stop_agents(self._world, (agent,), self._lease)
         self._launch(self._agent(ticket, agent_name))
 
-    def restore(self, workspace: Workspace) -> None:
-        """Make worktrees again that were made and went missing, with all that had been done in them."""
+    def restore(self, workspace: Workspace, only: str | None = None) -> None:
+        """Make worktrees again that were made and went missing, with all that had been done in them.
+
+        With `only` that of this repository.
+        """
         steps = [step for step in self._world.store.steps(self._run.run_id) if step.ticket == workspace.ticket]
         done = [step for step in steps if step.status == "done"]
         for repo in workspace.repos:
             made = any(step.kind == "create_workspace" and step.repo == repo.name for step in done)
-            if not made or self._world.machine.folders().occupied(repo.path):
+            if not made or only not in (None, repo.name) or self._world.machine.folders().occupied(repo.path):
                 continue
             self._ensure_worktree(workspace.ticket, repo)
             self.tell(workspace, "restored", repo.path)
@@ -132,6 +135,8 @@ class StepActions:
 
     def _prepare_workspace(self, step: Step, workspace: Workspace) -> None:
         if step.command is not None:
+            # Of its own repository alone: those of the others are set up at the same time.
+            self.restore(workspace, step.repo)
             self._set_up(step, workspace)
             return
         # A sibling's failure may have rolled back what had been created.

@@ -110,6 +110,9 @@ class Worktrees(Protocol):
     def version(self) -> str:
         """Return git's version. Raises `DependencyMissingError` when it is absent or too old."""
 
+    def identity(self, folder: str) -> str:
+        """Return who commits in a folder, `Name <address>`. Raises `HostError` when git does not know."""
+
     def sources(self) -> tuple[Source, ...]:
         """Return every repository that has a name at this root, in the order of precedence."""
 

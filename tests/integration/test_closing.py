@@ -16,7 +16,15 @@ from metawsm_rpc.domain.models import Blocked
 from metawsm_rpc.engine import holding
 from metawsm_rpc.engine.closing import Closer
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import BusyError, CloseBlockedError, HostError, IllegalTransitionError, RefLockedError
+from metawsm_rpc.errors import (
+    BusyError,
+    CloseBlockedError,
+    DependencyMissingError,
+    HostError,
+    IllegalTransitionError,
+    RefLockedError,
+)
+from metawsm_rpc.hosts.git.git import Git
 from metawsm_rpc.hosts.git.merging import GitMerging
 from metawsm_rpc.hosts.git.worktrees import GitWorktrees
 from metawsm_rpc.ports.store import CloseJournal, Lease
@@ -144,6 +152,17 @@ class TestMerging:
         again = runs.verbs.close(RUN)
         assert (again.run.status, again.merges, again.blocked) == ("closed", (), ())
         assert runs.store.seq() == seq
+
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_with_a_git_that_is_too_old_says_so_first(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+    ) -> None:
+        completed(runs, "T-1")
+        before = picture(runs.root)
+        monkeypatch.setattr(Git, "version", lambda _: (2, 37, 9))
+        with pytest.raises(DependencyMissingError, match=r"git 2\.37\.9 is too old"):
+            runs.verbs.close(RUN, dry_run=dry_run)
+        assert (runs.run().status, picture(runs.root)) == ("completed", before)
 
     def test_of_a_run_at_work_is_refused(self, runs: Runs) -> None:
         policy(runs.root, WAITS)

@@ -12,7 +12,7 @@ from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.models import Repo
 from metawsm_rpc.engine.driving import Drive
 from metawsm_rpc.engine.steps import StepActions
-from metawsm_rpc.errors import HostError, MetawsmError
+from metawsm_rpc.errors import HostError, InvalidParamsError, MetawsmError
 from metawsm_rpc.hosts.git.worktrees import GitWorktrees
 from metawsm_rpc.hosts.tmux.tmux import CONFIGURATION
 
@@ -29,6 +29,32 @@ def runs(two_repositories: Root) -> Iterator[Runs]:
 def policy(runs: Runs, *, script: str = "exit 0", retries: int = 0, **sections: object) -> None:
     execution = {"step_retries": retries, **QUICK, **sections.pop("execution", {})}
     runs.root.policy(agents=[Root.agent("worker", script)], execution=execution, **sections)
+
+
+class TestARunId:
+    def test_of_a_run_that_is_driven_is_taken_and_not_busy(self, runs: Runs) -> None:
+        policy(runs, script=WAITS)
+        hook(runs.root.path / "app", "exec sleep 1000")
+        runs.start("T-1", repos=["app"], wait=False)
+        with runs_on(runs.root) as other:
+            other.verbs.create_ticket("T-2")
+            for ticket in ("T-1", "T-2"):
+                with pytest.raises(InvalidParamsError, match=f"A run {RUN} exists already"):
+                    other.verbs.run([ticket], repos=["app"], run_id=RUN)
+        runs.verbs.stop(RUN)
+
+
+class TestAWorktreeThatVanishes:
+    def test_before_its_set_up_is_made_again_with_its_copies_and_set_up(self, runs: Runs) -> None:
+        away = f'if [ ! -e "{runs.root.path}/away" ]; then touch "{runs.root.path}/away"; rm -rf "$PWD"; fi'
+        setup = [{"run": "touch one", "on_failure": "warn"}, {"run": away}, {"run": "ls -A > two; ls .env one"}]
+        policy(runs, workspace={"copy": [".env"], "setup": setup})
+        (runs.root.path / "app" / ".env").write_text("KEY=1\n")
+        runs.start("T-1", repos=["app"])
+        assert [(step.status, step.error) for step in runs.steps("prepare_workspace")] == [("done", None)] * 4
+        (restored,) = runs.events("restored")
+        assert restored.message == str(runs.folder("app"))
+        assert (runs.folder("app") / "two").read_text().split()[:2] == [".env", ".git"]
 
 
 class TestRetries:

@@ -123,6 +123,14 @@ def test_an_operation_in_progress_blocks(repository, worktree, start):
     assert found == ["operation_in_progress"], "and what follows from it is not told twice"
 
 
+def test_paths_with_line_breaks_are_no_others(tmp_path):
+    repository = Repository(tmp_path / "a\nb")
+    worktree = repository.worktree(BRANCH)
+    repository.commit("work", {"work.txt": "work\n"}, worktree)
+
+    assert gates(repository, worktree) == []
+
+
 def test_an_operation_in_another_worktree_does_not_block(repository, worktree):
     other = repository.worktree("other")
     start_bisect(repository, other)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from metawsm_rpc.domain.models import Blocked, BlockedReason, Repo
 from metawsm_rpc.hosts.git.checkouts import exemption
 from metawsm_rpc.hosts.git.git import Git, branch_ref, shown
+from metawsm_rpc.hosts.git.layout import locate
 from metawsm_rpc.ports.merging import MergeRequest
 
 _GITLINK = "160000"
@@ -54,7 +55,7 @@ def _worktree_reasons(git: Git, repo: Repo, *, require_clean: bool, exempt: Sequ
     path = repo.path
     if not os.path.lexists(path):
         return
-    git_dir = _git_dir_of_worktree(git, repo)
+    git_dir = _git_dir_of_worktree(repo)
     if git_dir is None:
         message = f"{path} is no worktree of {repo.source} any more: remove the folder, or make it one again."
         yield _Reason("wrong_branch", message)
@@ -208,20 +209,12 @@ class _Status:
                     self.changed.append(file)
 
 
-def _git_dir_of_worktree(git: Git, repo: Repo) -> Path | None:
+def _git_dir_of_worktree(repo: Repo) -> Path | None:
     """Return the worktree's own git directory; None when the folder is no worktree of the source."""
-    asked = git.call(
-        repo.path,
-        *("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir"),
-        accept=None,
-    )
-    answers = asked.text.splitlines()
-    if asked.exit_code != 0 or len(answers) != 3:
+    layout, source = locate(Path(repo.path)), locate(Path(repo.source))
+    if layout is None or source is None or layout.common_dir != source.common_dir:
         return None
-    top, common, git_dir = (os.path.realpath(answer) for answer in answers)
-    if top != os.path.realpath(repo.path) or common != git.common_dir(repo.source):
-        return None
-    return Path(git_dir)
+    return layout.git_dir
 
 
 def _operation(git_dir: Path) -> tuple[str, str] | None:

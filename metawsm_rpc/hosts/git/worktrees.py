@@ -72,6 +72,16 @@ class GitWorktrees:
         """Return git's version. Raises `DependencyMissingError` when it is absent or too old."""
         return self._git.require()
 
+    def identity(self, folder: str) -> str:
+        """Return who commits in a folder, `Name <address>`. Raises `HostError` when git does not know."""
+        asked = self._git.call(folder, "var", "GIT_COMMITTER_IDENT", accept=None)
+        if asked.exit_code != 0:
+            raise HostError(
+                f"git does not know who commits in {folder}, so nothing can be merged there.",
+                hint="Set `git config --global user.name` and `user.email`.",
+            )
+        return asked.text.rpartition(">")[0] + ">"  # the time comes after it
+
     @_host_errors()
     def sources(self) -> tuple[Source, ...]:
         """Return every repository that has a name at this root, in the order of precedence."""
