@@ -98,8 +98,10 @@ class LocalFolders:
 
         Names that begin with a dot are still being written.
         """
-        box = Path(paths.drop_box)
         try:
+            if not os.listdir(paths.drop_box):  # noqa: PTH208 - as it is nearly always, for each agent in every sweep
+                return ()
+            box = Path(paths.drop_box)
             with os.scandir(box) as entries:
                 files = sorted(
                     (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
@@ -110,7 +112,7 @@ class LocalFolders:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise HostError(f"The drop box {box} cannot be read: {error.strerror}.") from error
+            raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
 
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
         """Remove a signal from the drop box; harmless when it is gone."""
