@@ -15,6 +15,14 @@ pytestmark = pytest.mark.asyncio
 QUIET = "exec cat\n"
 
 
+def tmux(*arguments: str) -> None:
+    subprocess.run(["tmux", "-L", "metawsm", *arguments], check=True)
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
 async def started(at: Editor, script: str, **sections: object) -> tuple[str, Path]:
     """Start an agent on a ticket that nobody has opened; return the run and the ticket's file."""
     at.root.repository("app")
@@ -47,7 +55,7 @@ async def test_an_agent_whose_session_is_ended_by_somebody(root: Root) -> None:
     async with editor(root) as at:
         run, path = await started(at, QUIET)
         (agent,) = await at.until_agents(run)
-        subprocess.run(["tmux", "-L", "metawsm", "kill-session", "-t", f"={agent['session']}:"], check=True)
+        tmux("kill-session", "-t", f"={agent['session']}:")
         await at.diagnostic(path, "agent-dead")
         await at.ask("stop", runId=run)
         await at.none_on(path, "agent-dead")
@@ -90,7 +98,7 @@ async def test_an_agent_that_waits_no_longer(root: Root) -> None:
         run, path = await started(at, goes_on)
         await at.diagnostic(path, "agent-waiting")
         (agent,) = await at.until_agents(run)
-        subprocess.run(["tmux", "-L", "metawsm", "send-keys", "-t", f"={agent['session']}:", "x", "Enter"], check=True)
+        tmux("send-keys", "-t", f"={agent['session']}:", "x", "Enter")
         await at.none_on(path, "agent-waiting")
 
 
@@ -122,13 +130,13 @@ async def test_a_close_that_is_blocked(root: Root) -> None:
         await at.ask("wait", runId=run, timeout=20)
         (workspace,) = (await at.ask("status", runId=run))["workspaces"]
         left = Path(workspace["repos"][0]["path"], "left.txt")
-        left.write_text("left\n")
+        write(left, "left\n")
         with pytest.raises(Exception, match="cannot be closed"):
             await at.ask("close", runId=run)
         shown = await at.diagnostic(path, "close-blocked")
         assert shown.severity == DiagnosticSeverity.Warning
         assert (shown.data["repo"], shown.data["reason"], shown.data["files"]) == ("app", "uncommitted", ["left.txt"])
-        left.unlink()
+        os.unlink(left)  # noqa: PTH108 - a test may block
         await at.ask("close", runId=run)
         await at.none_on(path, "close-blocked")
 
