@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from metawsm_rpc.domain.readings.reading import PROGRAMS, Observation, read
+from metawsm_rpc.domain.health import Facts, Thresholds, judge
+from metawsm_rpc.domain.readings.reading import PROGRAMS, Observation, read, wants_screen
 from metawsm_rpc.domain.readings.statement import decide
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "screens"
@@ -76,8 +77,44 @@ def test_at_least_98_of_100_captures_are_read_as_they_are_labelled(capsys):
     assert len(wrong) <= 0.02 * len(CAPTURES), wrong
 
 
-def confusion(table: dict[str, Counter[tuple[str, str]]]) -> str:
-    words = ("under way", "waiting", "idle", "error", "finished", "unknown")
+HEALTH_OF = {"under way": "healthy", "waiting": "waiting", "idle": "idle", "error": "waiting", "finished": "unknown"}
+"""A label as a verdict: a turn that failed waits for somebody, and of an end the exit record tells."""
+
+
+def judged(capture: dict) -> str:
+    """Return the whole judge's verdict; the screen is looked at only where a sweep would take it."""
+    now = 1_800_000_000.0
+    seen = observed(capture)
+    unattended = not seen.interactive
+    first = seen._replace(screen=None)
+    shown = seen if wants_screen(capture["agent"], first) else first
+    facts = Facts(
+        started=now - (capture["secs_since_start"] or 0),
+        terminal=True,
+        statements=() if unattended else read(capture["agent"], shown),
+        unattended=unattended,
+        activity=now - (capture["secs_since_last_pane_output"] or 0),
+    )
+    return judge(facts, Thresholds(300, 900, 1200), now).state
+
+
+def test_at_least_98_of_100_captures_of_living_programs_are_judged_as_they_are_labelled(capsys):
+    table: dict[str, Counter[tuple[str, str]]] = {runner: Counter() for runner in PROGRAMS}
+    wrong = []
+    for name, capture in ALIVE.items():
+        pair = (HEALTH_OF[expected(capture)], judged(capture))
+        table[capture["agent"]][pair] += 1
+        if pair[0] != pair[1]:
+            wrong.append((name, *pair))
+    with capsys.disabled():
+        print(confusion(table, ("healthy", "waiting", "idle", "stalled", "unknown")))  # noqa: T201 - the matrix is what a person looks at
+    assert len(wrong) <= 0.02 * len(ALIVE), wrong
+
+
+WORDS = ("under way", "waiting", "idle", "error", "finished", "unknown")
+
+
+def confusion(table: dict[str, Counter[tuple[str, str]]], words: tuple[str, ...] = WORDS) -> str:
     lines = [""]
     for runner, pairs in table.items():
         lines.append(f"{runner:20}" + "".join(f"{word:>10}" for word in words))
