@@ -1,7 +1,9 @@
 """Live progress of a run: a line that lives on a terminal, plain lines elsewhere, always on standard error."""
 
 import contextlib
+import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from metawsm_rpc.cli import output
@@ -12,14 +14,31 @@ _MARKS = {"done": "✓", "failed": "✗", "skipped": "–"}
 _LOOK_SECONDS = 0.25
 
 
-def follow(verbs: Service, run_id: str, since: int, *, quiet: bool) -> None:
-    """Show what happens in a run until this process has driven it as far as it goes."""
-    events = verbs.follow(run_id, since)
+def follow(verbs: Service, run_id: str, since: int, *, quiet: bool) -> int:
+    """Show what happens in a run until this process has driven it as far as it goes.
+
+    Returns the number of the last event that was seen.
+    """
+    events = _Counted(verbs.follow(run_id, since), since)
     if quiet:
         for _ in events:
             pass
     else:
         show(run_id, verbs.world.store.steps(run_id), events)
+    return events.seq
+
+
+class _Counted:
+    """Passes events on, and remembers the number of the last one."""
+
+    def __init__(self, events: Iterable[Event], since: int) -> None:
+        self._events = events
+        self.seq = since
+
+    def __iter__(self) -> Iterator[Event]:
+        for event in self._events:
+            self.seq = event.seq
+            yield event
 
 
 def show(run_id: str, steps: Sequence[Step], events: Iterable[Event]) -> None:
@@ -28,21 +47,30 @@ def show(run_id: str, steps: Sequence[Step], events: Iterable[Event]) -> None:
     over = sum(step.status in ("done", "skipped") for step in steps)
     with _live(f"run {run_id}", total=len(steps), over=over) as (tell, advance):
         for event in events:
-            if text := _told(event, by_index):
+            if text := _told(event, by_index) or _said(event):
                 tell(text)
             if event.entity == "step" and event.to in ("done", "skipped"):
                 advance()
 
 
-def watch(verbs: Service, run_id: str, since: int, *, enough: Callable[[Event], bool] = lambda _event: False) -> int:
-    """Tell what the agents of a run say after event `since`, until the run has settled or an event is `enough`.
+def watch(
+    verbs: Service,
+    run_id: str,
+    since: int,
+    *,
+    enough: Callable[[Event], bool] = lambda _event: False,
+    until: Sequence[str] = (),
+    timeout: float | None = None,
+) -> int:
+    """Tell what the agents of a run say after event `since`.
 
-    Returns the number of the last event that was told.
+    That ends when an event is `enough`, when the run has come to one of the statuses of `until`
+    (by default: has settled), or after `timeout` seconds. Returns the number of the last event that was told.
     """
-    agents = verbs.status(run_id).agents
+    agents = verbs.world.store.agents(run_id)
     done = {f"{agent.ticket}/{agent.name}" for agent in agents if agent.status == "completed"}
     with _live("agents done", total=len(agents), over=len(done)) as (tell, advance):
-        for event in heard(verbs, run_id, since):
+        for event in heard(verbs, run_id, since, until=until, timeout=timeout):
             since = event.seq
             if text := _said(event):
                 tell(text)
@@ -53,11 +81,16 @@ def watch(verbs: Service, run_id: str, since: int, *, enough: Callable[[Event], 
     return since
 
 
-def heard(verbs: Service, run_id: str, since: int) -> Iterator[Event]:
-    """Yield the events of a run after `since`, as they come, until the run has settled."""
-    settled = False
-    while not settled:
-        settled = verbs.wait(run_id, timeout=_LOOK_SECONDS).reached
+def heard(
+    verbs: Service, run_id: str, since: int, *, until: Sequence[str] = (), timeout: float | None = None
+) -> Iterator[Event]:
+    """Yield the events of a run after `since`, as they come, until it has come to a status of `until`, or settled."""
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    over = False
+    while not over:
+        left = deadline - time.monotonic()
+        over = verbs.wait(run_id, until=until, timeout=max(0.0, min(_LOOK_SECONDS, left))).reached
+        over = over or time.monotonic() >= deadline
         for event in verbs.events(since=since, run_id=run_id).events:
             since = event.seq
             yield event

@@ -3,13 +3,14 @@
 import contextlib
 import signal
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import Any, get_args
 
-from metawsm_rpc.answers import RunAnswer, RunStarted
+from metawsm_rpc.answers import RunAnswer, RunStarted, Waited
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, add_plan, add_run, count, duration, selector
 from metawsm_rpc.cli.opening import service
-from metawsm_rpc.cli.progress import follow
+from metawsm_rpc.cli.progress import follow, watch
 from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.domain.models import Run, RunStatus
 from metawsm_rpc.errors import StepFailedError
@@ -88,9 +89,9 @@ def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> 
     Ctrl-C stops the run in order. Returns the run as it is then.
     """
     try:
-        follow(verbs, run_id, since, quiet=parsed.json)
+        seen = follow(verbs, run_id, since, quiet=parsed.json)
         if getattr(parsed, "wait", False):
-            return verbs.wait(run_id).run
+            return _await(verbs, parsed, run_id, seen).run
         return verbs.world.store.run(run_id)
     except KeyboardInterrupt:
         # The stop itself must not be cut off by a second, impatient Ctrl-C.
@@ -98,6 +99,16 @@ def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> 
             output.say(f"Stopping run {run_id} …")
             verbs.stop(run_id)
         raise
+
+
+def _await(
+    verbs: Service, parsed: Namespace, run_id: str, since: int, until: Sequence[str] = (), timeout: float | None = None
+) -> Waited:
+    """Wait, and tell meanwhile what agents say, unless JSON is all that may be printed."""
+    if not parsed.json:
+        watch(verbs, run_id, since, until=until, timeout=timeout)
+        timeout = 0
+    return verbs.wait(run_id, until=until, timeout=timeout)
 
 
 @contextlib.contextmanager
@@ -153,7 +164,9 @@ def _wait_arguments(parser: ArgumentParser) -> None:
 
 def _wait(parsed: Namespace) -> int:
     with service(parsed) as verbs:
-        waited = verbs.wait(**selector(parsed), until=parsed.until or (), timeout=parsed.timeout)
+        run = verbs.select(**selector(parsed))
+        seq = verbs.events(limit=0).seq
+        waited = _await(verbs, parsed, run.run_id, seq, parsed.until or (), parsed.timeout)
         if parsed.json:
             output.print_json(waited)
         else:
