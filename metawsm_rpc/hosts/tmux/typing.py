@@ -47,7 +47,7 @@ _ENTERS = 3
 _UNREAD_SECONDS = 1.0
 """How long a program that takes whole lines may leave one unread before it counts as busy."""
 
-_OPENING_SECONDS = 8.0
+_OPENING_SECONDS = 20.0
 """How long a program that has just started may take to show its input line."""
 
 _LONGEST_LINE = 4095 if sys.platform == "linux" else 1023
