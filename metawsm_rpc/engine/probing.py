@@ -94,14 +94,15 @@ class Prober:
             agents = [agent for agent in self._world.store.agents(run_id) if agent.status in LIVE]
             if not agents:
                 continue
-            limit = HealthThresholds.of(self._world.store.policy(run_id)).progress_stalled_seconds
+            limits = HealthThresholds.of(self._world.store.policy(run_id))
+            interval = limits.progress_stalled_seconds / PROBES_PER_THRESHOLD
             tickets = {agent.ticket for agent in agents}
             for workspace in self._world.store.workspaces(run_id):
                 if workspace.ticket in tickets:
                     key = (run_id, workspace.ticket)
-                    plan = before.get(key) or self._new_plan(workspace, limit / PROBES_PER_THRESHOLD, now)
+                    plan = before.get(key) or self._new_plan(workspace, interval, now)
                     mine = [agent for agent in agents if agent.ticket == workspace.ticket]
-                    self._plans[key] = _before_it_is_too_late(plan, mine, limit, now)
+                    self._plans[key] = _before_it_is_too_late(plan, mine, limits, now)
 
     def _new_plan(self, workspace: Workspace, interval: float, now: float) -> _Plan:
         self._counted += 1
@@ -137,20 +138,25 @@ class Prober:
                 note_progress(transaction, agents, moved)
 
 
-def _before_it_is_too_late(plan: _Plan, agents: Iterable[Agent], limit: float, now: float) -> _Plan:
+def _before_it_is_too_late(plan: _Plan, agents: Iterable[Agent], limits: HealthThresholds, now: float) -> _Plan:
     """Return the plan with a probe now, when agents would be called stalled soon that were not asked about."""
-    chance = min(_LAST_CHANCE_SECONDS, limit / PROBES_PER_THRESHOLD)
+    chance = min(_LAST_CHANCE_SECONDS, plan.interval)
     for agent in agents:
-        deadline = _at_work_since(agent) + limit
-        if deadline - chance <= now < deadline and plan.asked < deadline - chance:
-            return plan._replace(due=min(plan.due, now))
+        for deadline in _deadlines(agent, limits):
+            if deadline - chance <= now < deadline and plan.asked < deadline - chance:
+                return plan._replace(due=min(plan.due, now))
     return plan
 
 
-def _at_work_since(agent: Agent) -> float:
-    """Return when the time without progress begins that a judge would count."""
+def _deadlines(agent: Agent, limits: HealthThresholds) -> tuple[float, float]:
+    """Return when a judge would call an agent stalled that shows nothing more, for want of progress or of activity."""
     healthy = agent.health.since if agent.health is not None and agent.health.state == "healthy" else ""
-    return seconds(max(agent.last_progress_at or "", agent.started_at or "", healthy))
+    moved = max(agent.last_progress_at or "", agent.started_at or "")
+    active = max(moved, agent.last_activity_at or "")
+    return (
+        seconds(max(moved, healthy)) + limits.progress_stalled_seconds,
+        seconds(active) + limits.activity_stalled_seconds,
+    )
 
 
 def _moved_since(plan: _Plan, answer: Mapping[str, WorkState]) -> float:

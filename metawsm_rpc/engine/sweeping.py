@@ -245,7 +245,8 @@ class Sweeper:
         suspects = [
             seen.agent
             for seen, verdict in judged
-            if (verdict.state, verdict.source) == ("stalled", "progress")
+            if verdict.state == "stalled"
+            and seen.pane is not None
             and not (seen.agent.health is not None and seen.agent.health.state == "stalled")
         ]
         if suspects and not self._world.store.driven(ROOT_SCOPE):
