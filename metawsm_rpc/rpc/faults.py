@@ -6,7 +6,7 @@ from lsprotocol.types import ResponseError
 from pygls.exceptions import JsonRpcException
 
 from metawsm_rpc.domain.wire import wire
-from metawsm_rpc.errors import InternalError, MetawsmError
+from metawsm_rpc.errors import InternalError, InvalidParamsError, MetawsmError
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -32,7 +32,8 @@ def response_error(error: BaseException, doing: str) -> ResponseError:
 
 def refusal(code: int, message: str) -> ResponseError:
     """Return an error of the protocol itself."""
-    return ResponseError(code, message, {"kind": "invalid_params", "hint": None, "details": None})
+    data = None if code == CANCELLED else {"kind": InvalidParamsError.kind, "hint": None, "details": None}
+    return ResponseError(code, message, data)
 
 
 def shortened(text: Any, length: int = _SHOWN) -> str:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from conftest import Root
+
 PATIENCE = 30.0
 
 ALL_CAPABILITIES: dict[str, Any] = {
@@ -109,7 +111,7 @@ class Wire:
 
     def told(self, method: str) -> list[Any]:
         """Return the parameters of what the server has sent with this method so far."""
-        return [message["params"] for message in list(self.messages) if message.get("method") == method]
+        return [message.get("params") for message in list(self.messages) if message.get("method") == method]
 
     def diagnostics(self) -> dict[str, list[Any]]:
         """Return what a client shows by now."""
@@ -193,3 +195,26 @@ def served(folder: Path, **params: Any) -> Iterator[Wire]:
     with serving(folder) as wire:
         wire.initialize(folder, **params)
         yield wire
+
+
+def working(root: Root, *names: str) -> Root:
+    """Give a root a repository and agents that never end; by default one, `worker`."""
+    root.repository("app")
+    agents = [Root.agent(name, "exec sleep 300") for name in names or ("worker",)]
+    root.policy(agents=agents, execution={"stop_grace_seconds": 1})
+    return root
+
+
+def started(wire: Wire, root: Root, ticket: str = "T-1") -> str:
+    """Start a run, wait until its agents work, and return its id."""
+    wire.ask("metawsm/createTicket", {"ticket": ticket, "root": str(root.path)})
+    run_id = wire.ask("metawsm/run", {"tickets": [ticket], "root": str(root.path)})["runId"]
+    while set(statuses(wire, root, run_id).values()) != {"running"}:
+        pass
+    return run_id
+
+
+def statuses(wire: Wire, root: Root, run_id: str) -> dict[str, str]:
+    """Return the statuses of a run's agents."""
+    agents = wire.ask("metawsm/status", {"runId": run_id, "root": str(root.path)})["agents"]
+    return {agent["name"]: agent["status"] for agent in agents}

@@ -13,32 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Root
-from server_support import Wire, served, serving
-
-
-def working(root: Root) -> Root:
-    """Give a root a repository and an agent that never ends."""
-    root.repository("app")
-    root.policy(agents=[Root.agent("worker", "exec sleep 300")], execution={"stop_grace_seconds": 1})
-    return root
-
-
-def started(wire: Wire, root: Root, **params: Any) -> str:
-    """Start a run, and wait until its agent works."""
-    root.metawsm("ticket", "create", "T-1")
-    run_id = wire.ask("metawsm/run", {"tickets": ["T-1"], **params})["runId"]
-    wire.until(
-        lambda: agents(wire, run_id) == ["running"] or wire.request("metawsm/status", {"runId": run_id}) and None
-    )
-    return run_id
-
-
-def agents(wire: Wire, run_id: str) -> list[str] | None:
-    for message in reversed(wire.messages):
-        result = message.get("result")
-        if isinstance(result, dict) and "agents" in result and result["run"]["runId"] == run_id:
-            return [agent["status"] for agent in result["agents"]]
-    return None
+from server_support import Wire, served, serving, started, working
 
 
 def sessions() -> str:
