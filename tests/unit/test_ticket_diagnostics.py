@@ -49,6 +49,12 @@ def test_an_agent_that_needs_somebody_is_underlined(agent: Any, code: str, sever
     assert one.message.endswith(".")
 
 
+def test_what_an_agent_says_of_itself_is_told_before_the_next_verdict_on_it() -> None:
+    agent = at("waiting", "healthy", "it is active", said="waiting", said_what="the key to the safe")
+    (one,) = found(view(detail(agents=(agent,))))
+    assert one.data["reason"] == "it says so: the key to the safe"
+
+
 @pytest.mark.parametrize("agent", [at("running", "healthy"), at("running", "unknown"), at("completed"), at("stopped")])
 def test_an_agent_that_needs_nobody_is_not(agent: Any) -> None:
     assert diagnostics(view(detail(agents=(agent,)))) == {}

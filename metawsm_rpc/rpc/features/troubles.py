@@ -131,9 +131,13 @@ def _of_agent(agent: Agent, about: Mapping[str, Any], error: str | None, *, asks
 
 
 def _why(agent: Agent, error: str | None) -> str:
-    """Return why an agent is as it is; of one that failed, the run's error may be its own words."""
+    """Return why an agent is as it is; of one that failed, the run's error may be its own words.
+
+    What an agent says of itself moves it at once; the verdict on it follows with the next look.
+    """
     if agent.health is not None:
-        return agent.health.reason
+        outdated = agent.said == agent.status != agent.health.state
+        return f"it says so: {agent.said_what}" if outdated and agent.said_what else agent.health.reason
     own = f"{agent.ticket}: {agent.name} failed: "
     if error and error.startswith(own):
         return error.removeprefix(own)
