@@ -54,7 +54,7 @@ class Program:
             return
         with Path(self.options.file).open("a") as file:
             file.write(json.dumps(self.text.decode("utf-8", "replace")) + "\n")
-        said, self.text = f"* {len(self.text)} bytes", b""
+        said, self.text = f"* {len(self.text)} bytes, {self.swallowed} lost", b""
         if self.options.dialog == "enter":
             self.dialog()
         else:

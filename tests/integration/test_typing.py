@@ -131,9 +131,9 @@ class TestAText:
 
 class TestEnter:
     def test_comes_late_enough_after_a_paste(self, agents: Agents) -> None:
-        program = Program(agents, "--within", "0.1", "--swallow", "0")
+        program = Program(agents, "--within", "0.1")
         assert program.send("hello") == TAKEN
-        assert "* 5 bytes" in program.screen()
+        assert "* 5 bytes, 0 lost" in program.screen()
 
     @pytest.mark.parametrize(("look", "runner"), [("line", "shell"), ("claude", "claude"), ("claude", "shell")])
     def test_comes_again_when_it_was_lost(self, agents: Agents, look: str, runner: str) -> None:

@@ -27,11 +27,11 @@ from metawsm_rpc.ports.terminals import Sent
 
 _LOOK_SECONDS = 0.04
 
-_PAUSE_SECONDS = 0.15
-"""From a paste to its Enter, at least: gemini and codex were seen to swallow one that came before 0.1."""
+_STILL_SECONDS = 0.15
+"""A screen that has not changed for so long shows what there is to show.
 
-_STILL_SECONDS = 0.12
-"""A screen that has not changed for so long shows what there is to show."""
+So Enter comes that much after a paste, at least: gemini and codex were seen to swallow it before 0.1.
+"""
 
 _PATIENCE_SECONDS = 4.0
 """How long a program may go without reading or showing anything of what it was given."""
@@ -237,7 +237,7 @@ class Typist:
             if by_rules:
                 arrived = arrived and watched(look) not in (None, watched(before))
             still = now - changed >= _STILL_SECONDS or (not by_rules and now - started >= _RESTLESS_SECONDS)
-            if arrived and still and now - started >= _PAUSE_SECONDS:
+            if arrived and still:
                 return look
             if now - changed >= _PATIENCE_SECONDS or now - started >= 10 * _PATIENCE_SECONDS:
                 raise _Refusal(
