@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.ports.worktrees import Worktrees
 
 STATE = ".metawsm"
+_DATABASE = "metawsm.db"
 
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What cannot be in a root's path: git answers in lines, the database holds text, a person reads it."""
@@ -200,12 +201,32 @@ def open_service(
 
     return Service(
         lambda: World(cast("Store", _OnDemand(open_store)), machine, time.time, os.urandom),
-        has_state=(state / "metawsm.db").exists,
+        has_state=lambda: has_state(root),
         make_state=make_state,
         machine=machine,
         policy=RootPolicy(root, environ, overrides),
         trusted=trusted,
     )
+
+
+def has_state(root: Path) -> bool:
+    """Return whether a root has a database; False also where a sandbox hides it."""
+    return os.path.exists(root / STATE / _DATABASE)  # noqa: PTH110 - an error is no
+
+
+def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> World:
+    """Return the engine's surroundings for what must not wait longer than `patience` seconds, nor make anything.
+
+    To be called where there is state. Raises `NotTrustedError` when what is there belongs to somebody else.
+    """
+    _check_owner(root / STATE)
+
+    def open_store() -> Store:
+        from metawsm_rpc.store.store import SqliteStore
+
+        return SqliteStore(root / STATE, time.time, patience)
+
+    return World(cast("Store", _OnDemand(open_store)), LocalMachine(root, environ), time.time, os.urandom)
 
 
 def _check_owner(state: Path) -> None:

@@ -10,7 +10,7 @@ from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.domain.models import Event
-from metawsm_rpc.errors import InvalidParamsError
+from metawsm_rpc.errors import InvalidParamsError, RunNotFoundError, StoreError
 from metawsm_rpc.service import Service
 
 
@@ -40,11 +40,18 @@ def _from_environment(parsed: Namespace, name: str) -> str:
 def _signal(parsed: Namespace) -> int:
     sender = {name: _from_environment(parsed, name) for name in ("run_id", "ticket", "agent", "launch")}
     with service(parsed) as verbs:
-        if parsed.type == "guidance" and parsed.wait:
-            return _ask(verbs, parsed, sender)
-        told = verbs.signal(
-            **sender, type=parsed.type, message=parsed.message, choices=parsed.choice, data=_data(parsed.data)
-        )
+        try:
+            if parsed.type == "guidance" and parsed.wait:
+                return _ask(verbs, parsed, sender)
+            told = verbs.signal(
+                **sender, type=parsed.type, message=parsed.message, choices=parsed.choice, data=_data(parsed.data)
+            )
+        except (StoreError, RunNotFoundError) as error:
+            if isinstance(error, RunNotFoundError) and verbs.has_state():
+                raise
+            from metawsm_rpc.cli.leaving import leave
+
+            return leave(verbs.world, parsed, sender, _data(parsed.data), error)
     _tell_stale(told.event)
     if parsed.json:
         output.print_json(told)

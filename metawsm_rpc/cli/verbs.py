@@ -67,6 +67,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "demo": ("demonstrating", "watch a whole run in a scratch folder"),
 }
 
+# Verbs for programs, which are in no list.
+_HIDDEN = {"hook": ("hooking", "tell what an agent's program tells its hooks")}
+
 # Verbs of the protocol whose own names the command line knows too.
 ALIASES = {
     "transcript": "logs",
@@ -97,9 +100,9 @@ def call(argv: Sequence[str]) -> int:
     if name is None:
         return _without_verb(words)
     name = ALIASES.get(name, name)
-    if name not in TABLE:
+    if name not in TABLE and name not in _HIDDEN:
         raise _unknown(name)
-    module, summary = TABLE[name]
+    module, summary = TABLE.get(name) or _HIDDEN[name]
     verb: Verb = import_module(f"metawsm_rpc.cli.{module}").VERBS[name]
     parser = Parser(
         prog=f"metawsm {name}", description=f"{summary[:1].upper()}{summary[1:]}.", epilog=verb.more or None

@@ -83,13 +83,17 @@ def _is_news(agent: Agent, heard: Heard) -> bool:
     if agent.launch != heard.launch:
         return False
     told = heard.told
-    known = (agent.conversation, agent.conversation_launch) == (told.conversation, heard.launch)
-    if starts.is_begun(agent) or (told.prompted and told.conversation and not known):
+    begun = (told.conversation, heard.launch)
+    if starts.is_begun(agent) or (
+        told.prompted and told.conversation and begun != (agent.conversation, agent.conversation_launch)
+    ):
         return True
     if not _may_say(agent, heard):
         return False
     same = (agent.said, agent.said_by, agent.status) == (told.said, "hook", _MOVES[told.said][1])
-    return not (same and _says_less(agent, told) and heard.at - _said_at(agent) < _REFRESH_SECONDS)
+    # What it waits for matters; which tool it uses does not.
+    known = same and (told.said in ("working", "idle") or _says_less(agent, told))
+    return not (known and heard.at - _said_at(agent) < _REFRESH_SECONDS)
 
 
 def _may_say(agent: Agent, heard: Heard) -> bool:

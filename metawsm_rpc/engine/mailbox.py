@@ -8,11 +8,12 @@ the next one who asks the same.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from metawsm_rpc.domain.models import Agent, Guidance
+from metawsm_rpc.domain.wire import wire
 from metawsm_rpc.engine import hearing, signals
 from metawsm_rpc.engine.hearing import Heard
 from metawsm_rpc.engine.signals import Signal
@@ -22,17 +23,18 @@ from metawsm_rpc.ports.folders import AgentPaths, Dropped
 from metawsm_rpc.ports.store import Transaction
 
 _LOOK_SECONDS = 0.05
+_REPLY = frozenset({"guidance", "reason"})
 
 
 class Reply(NamedTuple):
-    """What became of a question that was left in a drop box: `status` is answered, withdrawn or refused.
+    """What became of a question that was left in a drop box.
 
-    `text` is the answer, or why it was refused.
+    `guidance` is the question as the protocol has it; None when it was refused, for the `reason`.
     """
 
     guidance_id: str
-    status: str
-    text: str | None
+    guidance: Mapping[str, Any] | None
+    reason: str | None
 
 
 # --- the agent's side: nothing of the store is touched ---
@@ -50,8 +52,8 @@ def leave_heard(world: World, heard: Heard) -> None:
 
 
 @contextmanager
-def asking(world: World, signal: Signal) -> Iterator[Reply]:
-    """Leave a question in the drop box and wait for what becomes of it; it is done with when the block ends.
+def asking(world: World, signal: Signal) -> Iterator[Callable[[], Reply]]:
+    """Leave a question in the drop box; the block is given what waits for its reply, and has it when it ends.
 
     Raises `HostError` when there is no drop box.
     """
@@ -64,9 +66,13 @@ def asking(world: World, signal: Signal) -> Iterator[Reply]:
         if is_new:
             folders.leave(paths, name, json.dumps({"id": guidance_id, "launch": signal.launch}))
             leave_signal(world, signal._replace(guidance_id=guidance_id))
-        while "status" not in (found := _read(folders.left(paths, name))):
-            time.sleep(_LOOK_SECONDS)
-        yield Reply(guidance_id, str(found["status"]), found.get("text"))
+
+        def wait() -> Reply:
+            while not _REPLY & (found := _read(folders.left(paths, name))).keys():
+                time.sleep(_LOOK_SECONDS)
+            return Reply(guidance_id, found.get("guidance"), found.get("reason"))
+
+        yield wait
         folders.discard(paths, name)
 
 
@@ -98,10 +104,12 @@ def receive(world: World, transaction: Transaction, agent: Agent, item: Dropped)
         told = signals.apply(world, transaction, signal)
     except MetawsmError as error:
         _refuse(transaction, agent, error)
-        _reply_to(world, signal, "refused", error.message)
+        _refuse_to_answer(world, signal, error.message)
     else:
         if told.event.type == "stale_signal":
-            _reply_to(world, signal, "refused", "this is not the agent's latest launch")
+            _refuse_to_answer(
+                world, signal, "This is not the agent's latest launch, so the question was only recorded."
+            )
 
 
 def _refuse(transaction: Transaction, agent: Agent, error: MetawsmError) -> None:
@@ -109,39 +117,33 @@ def _refuse(transaction: Transaction, agent: Agent, error: MetawsmError) -> None
     transaction.record(agent.run_id, "agent", key, "signal_refused", message=error.message)
 
 
+def _refuse_to_answer(world: World, signal: Signal, reason: str) -> None:
+    if signal.type == "guidance" and signal.guidance_id:
+        request = _request(signal.message or "", signal.choices)
+        _reply(world, _paths(world, signal), request, signal.guidance_id, {"reason": reason})
+
+
 def hand_over(world: World, questions: Iterable[Guidance]) -> None:
     """Bring what became of questions to those who wait for it at a drop box."""
     for question in questions:
-        if question.status == "pending" or not _reply(
-            world, question, question.id, question.question, question.choices, question.status, question.answer
-        ):
+        if question.status == "pending":
+            continue
+        request = _request(question.question, question.choices)
+        reply = {"guidance": wire(question)}
+        if not _reply(world, _paths(world, question), request, question.id, reply):
             continue
         if question.status == "answered" and question.delivered_at is None:
             with world.store.transaction() as transaction:
                 transaction.delivered(question.id)
 
 
-def _reply_to(world: World, signal: Signal, status: str, text: str) -> None:
-    if signal.type == "guidance" and signal.guidance_id:
-        _reply(world, signal, signal.guidance_id, signal.message or "", signal.choices, status, text)
-
-
-def _reply(
-    world: World,
-    asker: Signal | Guidance,
-    guidance_id: str,
-    question: str,
-    choices: Sequence[str],
-    status: str,
-    text: str | None,
-) -> bool:
-    """Answer a request of this question, if there is one and a live process waits at it."""
-    folders, paths = world.machine.folders(), _paths(world, asker)
-    name = _request(question, choices)
+def _reply(world: World, paths: AgentPaths, name: str, guidance_id: str, reply: Mapping[str, Any]) -> bool:
+    """Put a reply in the place of the request for it, if there is one and a live process waits at it."""
+    folders = world.machine.folders()
     request = _read(folders.left(paths, name))
-    if request.get("id") != guidance_id or "status" in request or not folders.is_awaited(paths, guidance_id):
+    if request.get("id") != guidance_id or _REPLY & request.keys() or not folders.is_awaited(paths, guidance_id):
         return False
-    folders.leave(paths, name, json.dumps({**request, "status": status, "text": text}))
+    folders.leave(paths, name, json.dumps({**request, **reply}))
     return True
 
 

@@ -64,8 +64,9 @@ class Database:
     opened when that first happens.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float | None = None) -> None:
         self.path = path
+        self._patience = _BUSY_TIMEOUT_SECONDS if patience is None else patience
         self.lock = threading.RLock()
         self._commits = 0
         self._reading: sqlite3.Connection | None = None
@@ -73,7 +74,7 @@ class Database:
         with translated(path):
             _make_private(path)
             _leave_newer_alone(path)
-            self.connection = _connect(path)
+            self.connection = _connect(path, self._patience)
             try:
                 self._configure()
             except BaseException:
@@ -147,7 +148,7 @@ class Database:
             return
         with self._reading_lock, translated(self.path):
             if self._reading is None:
-                self._reading = _connect(self.path)
+                self._reading = _connect(self.path, self._patience)
             with _at_one_moment(self._reading):
                 yield self._reading
 
@@ -165,8 +166,8 @@ class Database:
                 self._reading.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     return connection
 

@@ -91,4 +91,3 @@ def _seen(*paths: Path) -> Iterator[os.stat_result]:
             yield path.stat()
         except OSError:
             continue
-

@@ -19,9 +19,9 @@ class SqliteStore:
     Raises `StoreError` when the database is newer than this program, damaged, locked or full.
     """
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, directory: Path, clock: Clock, patience: float | None = None) -> None:
         self._clock = clock
-        self._database = Database(directory / "metawsm.db")
+        self._database = Database(directory / "metawsm.db", patience)
         self._leases = leases.Leases(self._database, directory / "locks", clock)
 
     @contextmanager

@@ -109,6 +109,7 @@ HOOKS = [
     ({"hook_event_name": "PermissionRequest", "tool_name": "Bash"}, "waiting", "permission"),
     ({"hook_event_name": "PostToolUse"}, "working", None),
     ({"hook_event_name": "Stop"}, "idle", None),
+    ({"hook_event_name": "Interrupt"}, "idle", None),
     ({"hook_event_name": "SessionEnd", "reason": "other"}, "finished", None),
 ]
 

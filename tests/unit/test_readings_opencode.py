@@ -61,6 +61,7 @@ def event(kind: str, **properties) -> dict:
 
 HOOKS = [
     (event("session.created"), "starting", None),
+    (event("chat.message"), "working", None),
     (event("session.status", status={"type": "busy"}), "working", None),
     (event("session.status", status={"type": "retry"}), "working", None),
     (event("session.status", status={"type": "idle"}), "idle", None),

@@ -14,6 +14,7 @@ HOOKS = (
     HookRule("PermissionRequest", Word("waiting", "it asks for a permission", "permission")),
     HookRule("PostToolUse", Word("working", "it has used a tool")),
     HookRule("Stop", Word("idle", "its turn is over")),
+    HookRule("Interrupt", Word("idle", "its turn was interrupted")),
     HookRule("SessionEnd", Word("finished", "its session has ended")),
 )
 

@@ -6,6 +6,7 @@ _STATUS = "properties.status.type"
 
 HOOKS = (
     HookRule("session.created", Word("starting", "its session has begun")),
+    HookRule("chat.message", Word("working", "it was given a prompt")),
     HookRule("session.status", Word("working", "its session is busy"), {_STATUS: r"^(?:busy|retry)$"}),
     HookRule("session.status", Word("idle", "its session is idle"), {_STATUS: r"^idle$"}),
     HookRule("session.idle", Word("idle", "its turn is over")),
