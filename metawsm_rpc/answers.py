@@ -164,9 +164,10 @@ class TicketRow(NamedTuple):
 
 
 class TicketsListed(NamedTuple):
-    """The tickets of this root."""
+    """The tickets of this root, and what is wrong with those that cannot be read."""
 
     tickets: tuple[TicketRow, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 class TicketAnswer(NamedTuple):

@@ -487,7 +487,7 @@ class Service:
             for run in self.world.store.summaries()[0]:
                 for ticket in run.tickets:
                     runs.setdefault(ticket, []).append(run.run_id)
-        found = self._machine.tickets(self._root_policy.data()).all()
+        found, problems = self._machine.tickets(self._root_policy.data()).all_and_problems()
         return answers.TicketsListed(
             tuple(
                 answers.TicketRow(
@@ -495,7 +495,8 @@ class Service:
                 )
                 for one in found
                 if status in (None, one.status)
-            )
+            ),
+            problems,
         )
 
     def create_ticket(

@@ -69,7 +69,8 @@ def _runs(parsed: Namespace) -> int:
     else:
         from metawsm_rpc.cli.showing import show_runs
 
-        show_runs(listed.runs, listed.total)
+        chosen = bool(parsed.ticket or parsed.status or parsed.limit is not None or parsed.offset)
+        show_runs(listed.runs, listed.total, chosen=chosen)
     return 0
 
 

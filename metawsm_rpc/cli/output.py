@@ -111,11 +111,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     elif is_terminal(sys.stdout):
         _rich_table(columns, cells)
     else:
-        widths = [max(len(column), *(len(row[n]) for row in cells)) for n, column in enumerate(columns)]
+        widths = [max(len(column), *(_width(row[n]) for row in cells)) for n, column in enumerate(columns)]
         for row in ([column.upper() for column in columns], *cells):
-            sys.stdout.write(
-                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
-            )
+            padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for each East Asian character."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:

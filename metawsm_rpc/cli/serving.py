@@ -30,6 +30,7 @@ VERBS = {
     "serve": Verb(
         _arguments,
         _serve,
-        "The same as `metawsm-rpc` and `python -m metawsm_rpc`. With --root it serves that folder, whatever the client opens.",
+        "The same as `metawsm-rpc` and `python -m metawsm_rpc`.\n"
+        "With --root it serves that folder, whatever the client opens.",
     )
 }

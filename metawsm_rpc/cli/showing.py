@@ -12,8 +12,8 @@ from metawsm_rpc.domain.health import duration
 from metawsm_rpc.domain.models import Agent, Guidance, Merge, Repo, Run, RunDetail, RunSummary, Step, Workspace
 
 
-def show_runs(rows: Iterable[RunSummary], total: int) -> None:
-    """Print an overview of runs."""
+def show_runs(rows: Iterable[RunSummary], total: int, *, chosen: bool) -> None:
+    """Print an overview of runs; `chosen` says that not all of them were asked for."""
     listed = tuple(rows)
     output.table(
         ("run", "status", "tickets", "repositories", "agents", "started"),
@@ -21,7 +21,9 @@ def show_runs(rows: Iterable[RunSummary], total: int) -> None:
             (row.run_id, row.status, ", ".join(row.tickets), ", ".join(row.repos), _counts(row), ago(row.created_at))
             for row in listed
         ],
-        empty="There are no runs here yet; `metawsm run --ticket T` starts one.",
+        empty="No run is like that; `metawsm runs` lists all."
+        if chosen
+        else "There are no runs here yet; `metawsm run --ticket T` starts one.",
     )
     for row in listed:
         if row.error:

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from metawsm_rpc.answers import TicketAnswer
+from metawsm_rpc.answers import TicketAnswer, TicketsListed
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.arguments import listed
 from metawsm_rpc.cli.opening import service
@@ -23,9 +23,20 @@ def _tickets(parsed: Namespace) -> int:
     output.table(
         ("ticket", "status", "title", "runs", "file"),
         [(one.ticket, one.status, one.title, ", ".join(one.runs), one.path) for one in found.tickets],
-        empty="There are no tickets here yet; `metawsm ticket create ID` makes one.",
+        empty=_empty(found, parsed.status),
     )
+    for problem in found.problems:
+        place = f"{problem.path}:{problem.line}" if problem.line else problem.path
+        output.say(f"{place}: {problem.message}", colour="red")
     return 0
+
+
+def _empty(found: TicketsListed, status: str | None) -> str:
+    if status is not None:
+        return f"No ticket has the status {status!r}; `metawsm tickets` lists all."
+    if found.problems:
+        return "There are no tickets here that can be read."
+    return "There are no tickets here yet; `metawsm ticket create ID` makes one."
 
 
 def _create_arguments(parser: ArgumentParser) -> None:

@@ -105,8 +105,13 @@ def migrate_file(path: str | Path) -> Migration:
     """Migrate a policy file in place; the old one stays beside it as `policy.json.v2.bak`.
 
     An earlier backup is never overwritten: the next one gets a number. Raises `InvalidPolicyError`
-    for a file that is not JSON or has another version, `HostError` when it cannot be written.
+    for a file that is not there, is not JSON or has another version, `HostError` when it cannot be written.
     """
+    if not os.path.lexists(path):
+        raise InvalidPolicyError(
+            f"There is no policy to migrate: {path} is not there.",
+            hint="`metawsm policy init` writes a new one; a file of the Go metawsm is copied there first.",
+        )
     # A link stays a link: what it points to is replaced.
     target = Path(path).resolve()
     layer, problems = read_layer(target)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from metawsm_rpc.domain.models import Problem
+
 
 class Ticket(NamedTuple):
     """A unit of work: `path` is its index.md, `directory` its folder, both absolute.
@@ -26,6 +28,9 @@ class Tickets(Protocol):
 
     def all(self) -> tuple[Ticket, ...]:
         """Return every ticket whose frontmatter decodes, sorted by path."""
+
+    def all_and_problems(self) -> tuple[tuple[Ticket, ...], tuple[Problem, ...]]:
+        """Return the same, and what is wrong with every index.md and folder that could not be read."""
 
     def find(self, ticket: str) -> Ticket:
         """Return one ticket. Raises `TicketNotFoundError`, or `AmbiguousError` for two folders.

@@ -230,6 +230,7 @@ FIELDS = {
     "Sent.reason": "Why not, or what is not sure, as a sentence.",
     # tickets, policy, doctor
     "TicketsListed.tickets": "The tickets.",
+    "TicketsListed.problems": "What is wrong with each ticket that cannot be read, and so is not among them.",
     "TicketRow.title": "What it is about.",
     "TicketRow.status": "Its status, as its index.md has it.",
     "TicketRow.path": "The path of its index.md.",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cli_support import Cli, assert_refused
 from conftest import DONE, Root, command
+from rich.cells import cell_len
 
 from metawsm_rpc import __version__
 from metawsm_rpc.cli.verbs import ALIASES, TABLE
@@ -210,4 +211,37 @@ def test_flags_that_belong_everywhere_stand_anywhere(cli: Cli, tmp_path: Path) -
         ["ticket", "list", f"--root={where}", "--json"],
         ["tickets", "--json", "--root", where],
     ):
-        assert cli(*arguments, cwd=tmp_path).json == {"tickets": []}
+        assert cli(*arguments, cwd=tmp_path).json == {"tickets": [], "problems": []}
+
+
+def test_columns_are_aligned_under_letters_of_any_width(cli: Cli) -> None:
+    cli("ticket", "create", "T-1", "--title", "日本語")
+    cli("ticket", "create", "T-2", "--title", "plain")
+    head, *rows = cli("tickets").out.splitlines()
+    place = head.index("RUNS") if "RUNS" in head else 0
+    assert place
+    for row in rows:
+        assert cell_len(row[: row.index("/")].rstrip()) <= place
+        assert cell_len(row[: row.index("/")]) == cell_len(head[: head.index("FILE")])
+
+
+def test_a_list_that_a_choice_left_empty_does_not_say_that_there_is_nothing(with_a_run: Cli) -> None:
+    for flags in (["--status", "failed"], ["--ticket", "T-9"], ["--offset", "5"]):
+        ran = with_a_run("runs", *flags)
+        assert (ran.out, ran.err.splitlines()[0]) == ("", "No run is like that; `metawsm runs` lists all."), flags
+
+
+def test_what_agents_wrote_steers_no_terminal_and_is_a_patch_in_a_pipe(cli: Cli) -> None:
+    app = cli.root.repository("app")
+    cli.root.agents(worker=f"printf 'a\\033]0;evil\\007\\033[31mb\\n' > new.txt; {DONE}sleep 60")
+    cli("ticket", "create", "T-1")
+    cli("run", "--ticket", "T-1", "--run-id", "r1", "--wait")
+    for variables in ({}, {"NO_COLOR": "1"}):
+        shown = on_a_terminal(cli.root, "diff", "r1", "--patch", **variables)
+        assert "evil" in shown
+        assert "\x1b]" not in shown
+        assert "\x1b[31mb" not in shown
+        assert "\x07" not in shown
+    piped = cli("diff", "r1", "--patch").out
+    subprocess.run(["git", "-C", str(app), "apply"], input=piped, text=True, check=True)
+    assert (app / "new.txt").read_text() == "a\x1b]0;evil\x07\x1b[31mb\n"

@@ -122,7 +122,12 @@ def test_migrate_brings_an_old_policy_along_keeps_it_and_lists_what_has_no_place
     assert "newest version already" in cli("policy", "migrate").out
     shutil.rmtree(policy.parent)
     missing = cli("policy", "migrate", code=2)
-    assert "No such file" in missing.err
+    assert "There is no policy to migrate" in missing.err
+
+
+def test_migrate_says_when_there_is_nothing_to_migrate(cli: Cli, policy: Path) -> None:
+    assert_refused(cli("policy", "migrate", code=2), 2, "There is no policy to migrate", str(policy), "policy init")
+    assert not policy.exists()
 
 
 def test_an_action_that_is_missing_or_mistyped_is_told_with_those_that_there_are(cli: Cli) -> None:

@@ -43,6 +43,20 @@ def test_tickets_are_listed_with_status_and_runs_newest_first(cli: Cli) -> None:
     assert [row["ticket"] for row in cli.ask("tickets", "--status", "active")["tickets"]] == ["FIX-1"]
 
 
+def test_a_ticket_that_cannot_be_read_is_told_beside_those_that_can(cli: Cli) -> None:
+    paths = [Path(cli("ticket", "create", ticket).out.strip()) for ticket in ("FIX-1", "FIX-2", "FIX-3")]
+    paths[1].write_text(paths[1].read_text().replace("Ticket: FIX-2", "Ticket: FIX-2\nTicket: FIX-2"))
+    listed = cli("tickets")
+    assert [row.split()[0] for row in listed.out.splitlines()] == ["TICKET", "FIX-1", "FIX-3"]
+    assert f"{paths[1]}:4: This ticket cannot be read: Ticket stands here a second time." in listed.err
+    answer = cli.ask("tickets")
+    assert [one["ticket"] for one in answer["tickets"]] == ["FIX-1", "FIX-3"]
+    (problem,) = answer["problems"]
+    assert (problem["code"], problem["path"], problem["line"]) == ("ticket-unreadable", str(paths[1]), 4)
+    assert cli.ask("tickets", "--status", "nope")["tickets"] == []
+    assert "No ticket has the status 'nope'" in cli("tickets", "--status", "nope").err
+
+
 def test_closing_twice_is_harmless_and_leaves_one_entry(cli: Cli) -> None:
     index = Path(cli("ticket", "create", "FIX-1").out.strip())
     cli("ticket", "close", "FIX-1")

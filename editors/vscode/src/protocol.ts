@@ -1059,10 +1059,12 @@ export interface TicketRow {
   column: number;
 }
 
-/** The tickets of this root. */
+/** The tickets of this root, and what is wrong with those that cannot be read. */
 export interface TicketsListed {
   /** The tickets. */
   tickets: TicketRow[];
+  /** What is wrong with each ticket that cannot be read, and so is not among them. */
+  problems: Problem[];
 }
 
 /** What `tickets` takes. */

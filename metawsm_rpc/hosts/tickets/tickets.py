@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.domain.clock import Clock
+from metawsm_rpc.domain.models import Problem
 from metawsm_rpc.domain.names import check_ticket
 from metawsm_rpc.domain.ticket_line import value_in
 from metawsm_rpc.errors import AmbiguousError, HostError, InvalidParamsError, TicketNotFoundError
@@ -69,6 +70,20 @@ class FileTickets:
         """Return every ticket whose frontmatter decodes, sorted by path."""
         tickets, _ = self._read()
         return tickets
+
+    def all_and_problems(self) -> tuple[tuple[Ticket, ...], tuple[Problem, ...]]:
+        """Return the same, and what is wrong with every index.md and folder that could not be read."""
+        tickets, broken = self._read()
+        return tickets, tuple(
+            Problem(
+                "ticket-unreadable",
+                f"This ticket cannot be read: {file.reason}.",
+                hint=f"Mend {file.place}; until then no run can have it.",
+                path=str(file.path),
+                line=file.line,
+            )
+            for file in broken
+        )
 
     def find(self, ticket: str) -> Ticket:
         """Return one ticket, by its exact id.
