@@ -168,7 +168,7 @@ def _stated(facts: Facts, held: "Statement | None", now: float, *, stalled: bool
         at = facts.hook_at if one.source == "hook" and facts.hook_at is not None else now
         says = None if one.state is None else HEALTH[one.state]
         decides = holds and not (says == "healthy" and stalled)
-        yield Evidence(one.source, reason(held if holds else one), at, says), decides
+        yield Evidence(one.source, reason(held, facts.statements) if holds else reason(one), at, says), decides
 
 
 # --- silence ---

@@ -263,6 +263,8 @@ class TestScreens:
         do(runs, "shell", 'print("ready> ")')
         becomes(runs, "shell", "idle", "screen")
         assert runs.agent("shell").status == "idle"
+        do(runs, "shell", 'print("\\nProceed with that?")')
+        becomes(runs, "shell", "waiting", "screen")
 
     def test_of_a_shell_without_patterns_are_never_looked_at(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
         begin(runs, "shell")

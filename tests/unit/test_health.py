@@ -205,6 +205,16 @@ def test_the_reason_says_what_is_waited_for_and_how_that_is_known() -> None:
     assert judge(facts(**hook), LIMITS, START + 1).reason == "it asks for a permission"
 
 
+def test_what_is_waited_for_is_said_in_the_words_of_a_hook_where_there_are_any() -> None:
+    shown = Statement("waiting", "permission", "title", "its title says so")
+    told = Statement("waiting", None, "hook", "it asks for a permission: rm -rf build")
+    made = judge(facts(statements=(shown, told)), LIMITS, START + 1)
+    assert (made.source, made.reason) == ("title", "it asks for a permission: rm -rf build (its title says so)")
+    assert judge(facts(statements=(told, shown)), LIMITS, START + 1).reason == told.says
+    works = told._replace(state="working", says="it uses a tool")
+    assert judge(facts(statements=(shown, works)), LIMITS, START + 1).reason.startswith("it asks for a permission (")
+
+
 def test_what_a_hook_told_is_as_old_as_the_hook() -> None:
     made = judge(facts(**states("idle", "hook", "its turn is over"), hook_at=START + 7), LIMITS, START + 60)
     assert made.decided is not None

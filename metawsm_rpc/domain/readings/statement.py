@@ -82,11 +82,17 @@ def decide(statements: Iterable[Statement]) -> Statement:
     return holds._replace(waits_for=_detail(holds, given))
 
 
-def reason(statement: Statement) -> str:
-    """Return what a statement says, beginning with what is waited for where that is known."""
-    asks = ASKS[statement.waits_for] if statement.waits_for else None
-    if asks is None or statement.says.startswith("it asks"):
+def reason(statement: Statement, given: Iterable[Statement] = ()) -> str:
+    """Return what a statement says, beginning with what is waited for where that is known.
+
+    Of all that are `given` a hook says it best: it names the command or the question.
+    """
+    if statement.state != "waiting":
         return statement.says
+    told = next((one.says for one in given if (one.source, one.state) == ("hook", "waiting")), None)
+    asks = told or (ASKS[statement.waits_for] if statement.waits_for else None)
+    if asks is None or statement.source == "hook" or statement.says.startswith("it asks"):
+        return told or statement.says
     return f"{asks} ({statement.says})"
 
 
