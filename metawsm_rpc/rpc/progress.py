@@ -159,9 +159,11 @@ class _Bar:
 def _look(root: Root, run_id: str) -> tuple[bool, _Shown]:
     """Return whether this process has driven the run as far as it goes, and what to show."""
     # In this order: what the last of its steps did is seen.
-    over = root.service.finish(run_id, 0)
+    driven = root.service.finish(run_id, 0)
     store = root.service.world.store
-    return over, _shown(store.steps(run_id), store.run(run_id).status, over=over)
+    status = store.run(run_id).status
+    over = driven and status != "stopping"
+    return over, _shown(store.steps(run_id), status, over=over)
 
 
 def _shown(steps: "Sequence[Step]", status: "RunStatus", *, over: bool) -> _Shown:
