@@ -39,7 +39,7 @@ def test_a_newcomer_is_led_from_an_empty_folder_to_a_running_agent(cli: Cli, pol
     assert_refused(missing, 6, "no-such-agent", ".metawsm/policy.json")
     assert "✗ agent" in cli("doctor", code=6).out
     policy.write_text(json.dumps({**written, "agents": [{"name": "me", "profile": "shell", "command": ["true"]}]}))
-    assert cli("doctor").out.count("✓") == 6
+    assert cli("doctor").out.count("✓") == 7
     cli("run", "--ticket", "T-1", "--wait")
 
 
