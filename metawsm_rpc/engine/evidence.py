@@ -106,8 +106,9 @@ class Gatherer:
         """Forget what was read of agents that are gone."""
         living = frozenset(launches)
         for memory in (self._reports, self._screens):
-            for launch in memory.keys() - living:
-                memory.pop(launch, None)
+            for launch in tuple(memory):  # other threads look meanwhile
+                if launch not in living:
+                    memory.pop(launch, None)
 
     def _observe(self, look: Look, file: Mapping[str, Any] | None) -> "Observation":
         from metawsm_rpc.domain.readings.reading import PROGRAMS, Observation

@@ -102,6 +102,7 @@ class Sweeper:
         self._folders = world.machine.folders()
         self._gatherer = Gatherer(world)
         self._rules: dict[str, _RunRules] = {}
+        self._repaired: dict[str, float] = {}
 
     def sweep(self, run_ids: Iterable[str] | None = None, *, gone: Collection[str] = ()) -> Swept:
         """Bring the store up to date with the machine, for all runs that may move or for some.
@@ -317,6 +318,10 @@ class Sweeper:
 
     def _repair_transcript(self, agent: Agent) -> None:
         """Let the transcript go on after its writer died, and tell of the gap."""
+        launch, now = agent.launch or "", self._world.clock()
+        if now - self._repaired.get(launch, 0.0) < _REPAIR_SECONDS:
+            return  # it died again, as on a full disk: not at every look
+        self._repaired[launch] = now
         rules = self._rules_of(agent.run_id)
         key = f"{agent.ticket}/{agent.name}"
         told = [
@@ -324,8 +329,8 @@ class Sweeper:
             for event in self._world.store.events(run_id=agent.run_id)
             if event.type == "transcript_gap" and event.entity_id == key
         ]
-        if told and self._world.clock() - seconds(told[-1].at) < _REPAIR_SECONDS:
-            return  # it died again, as on a full disk: not at every look
+        if told and now - seconds(told[-1].at) < _REPAIR_SECONDS:
+            return  # another process has taken it up
         try:
             rules.terminals.repair_transcript(
                 agent.session, agent.transcript, TranscriptLimits.of(rules.policy).max_bytes
