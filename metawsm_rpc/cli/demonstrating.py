@@ -1,7 +1,7 @@
 """The verb that shows what metawsm is: a whole run, from the plan to the merge, in a scratch folder.
 
-The verbs are called through the service, as any client calls them, and what they answer is shown
-as the verbs of the command line show it.
+A server is started there and spoken to as editors do. What its verbs answer is shown as the command line
+shows it, and what it tells besides, events and diagnostics, as it comes.
 """
 
 import contextlib
@@ -10,20 +10,31 @@ import shlex
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from metawsm_rpc.answers import (
+    AgentsAnswer,
+    Checks,
+    CloseAnswer,
+    Diffs,
+    GuidanceAnswer,
+    PlanShown,
+    RunAnswer,
+    RunStarted,
+)
 from metawsm_rpc.cli import output, progress, showing
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.composition import open_service
 from metawsm_rpc.demo import scene
+from metawsm_rpc.demo.client import Client, Published
+from metawsm_rpc.demo.known import Change, Known
 from metawsm_rpc.demo.scratch import Scratch, scratch, uninterrupted
-from metawsm_rpc.demo.story import AGENTS, PAST, TICKETS, WORK
-from metawsm_rpc.domain.models import Event, Run
+from metawsm_rpc.demo.story import AGENTS, ANSWERS, PAST, TICKETS, WORK
+from metawsm_rpc.domain.models import Event, Run, RunDetail, Step
 from metawsm_rpc.errors import DependencyMissingError, InvalidParamsError, MetawsmError, StepFailedError
-from metawsm_rpc.service import Service
 
 _RUN = "demo"
-_PACE_SECONDS = 2.3
+_PACE_SECONDS = 1.9
 
 _TICKETS = tuple(ticket.ticket for ticket in TICKETS)
 _REPOS = tuple(PAST)
@@ -32,6 +43,7 @@ _REQUEST = (
     *("--repos", ",".join(_REPOS)),
     *("--run-id", _RUN),
 )
+_PARAMETERS = {"tickets": _TICKETS, "repos": _REPOS, "run_id": _RUN}
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -56,19 +68,20 @@ def _demo(parsed: Namespace) -> int:
     asks = not parsed.yes and sys.stdin.isatty() and sys.stdout.isatty()
     with scratch(parsed.directory, keep=parsed.keep) as place:
         scene.write_policy(place.root, workspaces=place.workspaces, pace=parsed.pace)
-        verbs = open_service(place.root)
+        client = Client(place.root, log=place.root / ".metawsm" / "server.log")
         try:
-            _Demonstration(verbs, place, asks=asks).show()
+            _Demonstration(client, place, asks=asks).show()
         except BaseException as error:
             with uninterrupted():
                 if isinstance(error, KeyboardInterrupt):
                     output.say("Clearing up …")
                 # Without a run there is none to stop, and tmux is ended afterwards anyway.
                 with contextlib.suppress(MetawsmError):
-                    verbs.stop(_RUN)
+                    client.ask("stop", RunAnswer, run_id=_RUN)
             raise
         finally:
-            verbs.shut_down()
+            with uninterrupted():
+                client.end()
         if parsed.keep:
             output.line(f"\nIt stays in {place.folder}; try: metawsm --root {shlex.quote(str(place.root))} history")
     if not parsed.keep:
@@ -103,20 +116,25 @@ def _tell_what_next() -> None:
 class _Demonstration:
     """The parts of the demonstration, in order."""
 
-    def __init__(self, verbs: Service, place: Scratch, *, asks: bool) -> None:
-        self._verbs = verbs
+    def __init__(self, client: Client, place: Scratch, *, asks: bool) -> None:
+        self._client = client
         self._place = place
         self._asks = asks
         self._part = 0
+        self._news = client.news()
+        self._known = Known()
 
     def show(self) -> None:
         """Show all of it. Raises `MetawsmError` when something does not go as it should."""
         self._check_machine()
         scene.make_repositories(self._place.root)
-        scene.make_tickets(self._verbs)
+        scene.make_tickets(self._client)
         self._introduce()
         self._show_plan()
-        self._show_work(since=self._show_run())
+        self._show_run()
+        self._show_work()
+        self._answer()
+        self._restart()
         if self._agrees("Show the diff?"):
             self._show_diff()
         if self._agrees("Merge all of it, and close the run?"):
@@ -128,7 +146,7 @@ class _Demonstration:
     # --- the parts ---
 
     def _check_machine(self) -> None:
-        for check in self._verbs.doctor().checks:
+        for check in self._client.ask("doctor", Checks).checks:
             if not check.ok:
                 raise DependencyMissingError(check.detail, hint=check.hint)
 
@@ -139,53 +157,81 @@ class _Demonstration:
             output.line(f"   {'' if number else 'tickets':12}  {ticket.ticket}: {ticket.title}")
         output.line(f"   agents        {', '.join(AGENTS)} (scripted: nothing leaves this machine)")
         output.line(f"   folder        {self._place.folder} ({'kept' if self._place.keep else 'removed at the end'})")
+        output.line("   server        metawsm serve, spoken to as an editor speaks to it")
 
     def _show_plan(self) -> None:
         self._begin("The plan: every step and every command, before anything happens.", "metawsm", "plan", *_REQUEST)
-        planned = self._verbs.plan(_TICKETS, repos=_REPOS, run_id=_RUN)
-        showing.show_steps(planned.steps)
+        showing.show_steps(self._client.ask("plan", PlanShown, **_PARAMETERS).steps)
 
-    def _show_run(self) -> int:
-        """Start the run, and return the number of the event before it."""
+    def _show_run(self) -> None:
         self._begin(
             "The run: for each ticket a worktree of each repository, then the agents.", "metawsm", "run", *_REQUEST
         )
-        seq = self._verbs.events(limit=0).seq
-        started = self._verbs.run(_TICKETS, repos=_REPOS, run_id=_RUN)
-        progress.show(_RUN, started.steps, self._verbs.follow(_RUN, seq))
-        for step in self._verbs.status(_RUN).steps:
-            if step.status == "failed":
-                raise StepFailedError(f"{step.name} failed: {step.error}")
-        return seq
+        started = self._client.ask("run", RunStarted, **_PARAMETERS)
+        progress.show(_RUN, started.steps, self._events_of(started.steps))
 
-    def _show_work(self, since: int) -> None:
-        everybody_has_spoken = _Spoken()
-        for event in progress.heard(self._verbs, _RUN, since):
-            _check_agent(event)
-            if everybody_has_spoken(event):
-                break
-        self._show_status("The agents at work: the testers wait for what the coders do.")
-        self._begin("What the agents say.", "metawsm", "wait", _RUN)
-        since = progress.watch(self._verbs, _RUN, since, enough=_somebody_is_done)
-        self._show_status("The first one is done: how are the others?")
-        self._begin("What they say until all are done.", "metawsm", "wait", _RUN)
-        progress.watch(self._verbs, _RUN, since, enough=_check_agent)
-        run = self._verbs.status(_RUN).run
+    def _events_of(self, steps: Sequence[Step]) -> Iterator[Event]:
+        """Yield events until all steps are done; diagnostics are told afterwards."""
+        open_steps = {str(step.index) for step in steps}
+        while open_steps:
+            item = self._hear()
+            if isinstance(item, Published):
+                continue
+            yield item
+            if item.entity == "step" and item.to == "done":
+                open_steps.discard(item.entity_id)
+            elif item.entity == "step" and item.to == "failed":
+                self._check_step(int(item.entity_id))
+
+    def _check_step(self, index: int) -> None:
+        step = self._client.ask("status", RunDetail, run_id=_RUN).steps[index]
+        if step.status == "failed" and step.attempts >= step.attempt_limit:
+            raise StepFailedError(f"{step.name} failed: {step.error}")
+
+    def _show_work(self) -> None:
+        self._begin(
+            "What the agents say, and what an editor underlines in the tickets (▲, ■) until it is over (△).",
+            "metawsm",
+            "wait",
+            _RUN,
+        )
+        self._listen(lambda: self._known.everybody_has_spoken and self._known.has_been("guidance-pending"))
+        self._begin("How everybody is, and why.", "metawsm", "status", _RUN)
+        showing.show_run(self._status())
+
+    def _answer(self) -> None:
+        question = next(question for question in self._status().guidance if question.status == "pending")
+        chosen = ANSWERS[question.question]
+        self._begin(
+            f"{question.agent} on {question.ticket} has a question: its answer takes the warning away.",
+            "metawsm",
+            "answer",
+            question.id,
+            chosen,
+        )
+        self._client.ask("answer", GuidanceAnswer, guidance_id=question.id, answer=chosen)
+        self._listen(lambda: self._known.has_been("agent-dead"))
+
+    def _restart(self) -> None:
+        dead = next(agent for agent in self._status().agents if agent.status == "dead")
+        self._begin(
+            f"{dead.name} on {dead.ticket} has died: it starts again, and finds what it had committed.",
+            *("metawsm", "restart", _RUN, "--ticket", dead.ticket, "--agent", dead.name),
+        )
+        self._client.ask("restart", AgentsAnswer, run_id=_RUN, ticket=dead.ticket, agent=dead.name)
+        self._listen(lambda: self._known.is_settled)
+        run = self._status().run
         _tell(run)
         if run.status != "completed":
             raise StepFailedError(run.error or f"The run is {run.status}.")
 
-    def _show_status(self, what: str) -> None:
-        self._begin(what, "metawsm", "status", _RUN)
-        showing.show_run(self._verbs.status(_RUN))
-
     def _show_diff(self) -> None:
         self._begin("The work, before it is merged.", "metawsm", "diff", _RUN, "--patch")
-        showing.show_diffs(self._verbs.diff(_RUN, patch=True), patch=True)
+        showing.show_diffs(self._client.ask("diff", Diffs, run_id=_RUN, patch=True), patch=True)
 
     def _show_close(self) -> None:
         self._begin("The close: both tickets in both repositories, or nothing at all.", "metawsm", "close", _RUN)
-        closed = self._verbs.close(_RUN)
+        closed = self._client.ask("close", CloseAnswer, run_id=_RUN)
         showing.show_merges(closed.merges)
         _tell(closed.run)
 
@@ -195,6 +241,34 @@ class _Demonstration:
             self._say_command("git", "-C", name, "log", "--graph", "--oneline")
             history = scene.merged_history(self._place.root / name, colour=output.has_colours(sys.stdout))
             sys.stdout.write(history + "\n" * (name != _REPOS[-1]))
+
+    # --- what the server tells ---
+
+    def _status(self) -> RunDetail:
+        return self._client.ask("status", RunDetail, run_id=_RUN)
+
+    def _listen(self, enough: Callable[[], bool]) -> None:
+        """Tell what the server tells, until that is enough."""
+        with progress.live("agents done", total=len(WORK), over=len(self._known.done)) as (tell, advance):
+            while True:
+                for change in self._known.changes():
+                    tell(_put(change))
+                if enough():
+                    return
+                done = len(self._known.done)
+                item = self._hear()
+                if isinstance(item, Event) and (text := progress.said(item)):
+                    tell(text)
+                for _ in range(len(self._known.done) - done):
+                    advance()
+
+    def _hear(self) -> Event | Published:
+        """Return the next thing that the server tells. Raises `StepFailedError` when it is a failure."""
+        item = next(self._news)
+        self._known.take(item)
+        if isinstance(item, Event):
+            _check_agent(item, self._known)
+        return item
 
     # --- how it is told ---
 
@@ -220,29 +294,21 @@ class _Demonstration:
         return answer.strip().lower() in ("", "y", "yes")
 
 
-class _Spoken:
-    """Knows which agents have said something."""
-
-    def __init__(self) -> None:
-        self._silent = {f"{ticket}/{agent}" for ticket, agent in WORK}
-
-    def __call__(self, event: Event) -> bool:
-        """Return whether every agent has said something, now that this event has come."""
-        if event.entity == "agent" and event.type in ("waiting", "progress"):
-            self._silent.discard(event.entity_id)
-        return not self._silent
-
-
-def _somebody_is_done(event: Event) -> bool:
-    return not _check_agent(event) and event.entity == "agent" and event.to == "completed"
-
-
-def _check_agent(event: Event) -> bool:
-    """Return False, or raise `StepFailedError` at once when an agent fails: the others would wait for it in vain."""
-    if event.entity == "agent" and event.to in ("failed", "dead"):
+def _check_agent(event: Event, known: Known) -> None:
+    """Raise at once when an agent fails, or dies that should not: the others would wait for it in vain."""
+    if event.entity != "agent" or event.type == "health" or event.to not in ("failed", "dead"):
+        return
+    if event.to == "failed" or known.is_unexpected(event):
         ticket, _, agent = event.entity_id.rpartition("/")
         raise StepFailedError(f"{agent} on {ticket} {'died' if event.to == 'dead' else 'failed'}: {event.message}")
-    return False
+
+
+def _put(change: Change) -> str:
+    """Return a diagnostic that has come or gone as a line."""
+    one = change.diagnostic
+    sign = "△" if change.gone else "■" if one.severity == 1 else "▲"
+    said = "is over" if change.gone else one.message.partition("; ")[0].rstrip(".")
+    return f"{sign} {change.ticket}, index.md:{one.line} [{one.code}] {said}"
 
 
 def _tell(run: Run) -> None:

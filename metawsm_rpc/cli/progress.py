@@ -11,6 +11,9 @@ from metawsm_rpc.domain.models import Event, Step
 from metawsm_rpc.service import Service
 
 _MARKS = {"done": "✓", "failed": "✗", "skipped": "–"}
+_STYLES = {"✓": "green", "✗": "red", "…": "yellow", "?": "yellow", "■": "red", "▲": "yellow", "△": "green"}
+"""How a line is coloured, by its first sign."""
+
 _LOOK_SECONDS = 0.25
 
 
@@ -45,9 +48,9 @@ def show(run_id: str, steps: Sequence[Step], events: Iterable[Event]) -> None:
     """Show the events of a run as they come, and how many of its steps have ended."""
     by_index = {step.index: step for step in steps}
     over = sum(step.status in ("done", "skipped") for step in steps)
-    with _live(f"run {run_id}", total=len(steps), over=over) as (tell, advance):
+    with live(f"run {run_id}", total=len(steps), over=over) as (tell, advance):
         for event in events:
-            if text := _told(event, by_index) or _said(event):
+            if text := _told(event, by_index) or said(event):
                 tell(text)
             if event.entity == "step" and event.to in ("done", "skipped"):
                 advance()
@@ -58,26 +61,23 @@ def watch(
     run_id: str,
     since: int,
     *,
-    enough: Callable[[Event], bool] = lambda _event: False,
     until: Sequence[str] = (),
     timeout: float | None = None,
 ) -> int:
     """Tell what the agents of a run say after event `since`.
 
-    That ends when an event is `enough`, when the run has come to one of the statuses of `until`
-    (by default: has settled), or after `timeout` seconds. Returns the number of the last event that was told.
+    That ends when the run has come to one of the statuses of `until` (by default: has settled), or after
+    `timeout` seconds. Returns the number of the last event that was told.
     """
     agents = verbs.world.store.agents(run_id)
     done = {f"{agent.ticket}/{agent.name}" for agent in agents if agent.status == "completed"}
-    with _live("agents done", total=len(agents), over=len(done)) as (tell, advance):
+    with live("agents done", total=len(agents), over=len(done)) as (tell, advance):
         for event in heard(verbs, run_id, since, until=until, timeout=timeout):
             since = event.seq
-            if text := _said(event):
+            if text := said(event):
                 tell(text)
             if event.entity == "agent" and event.to == "completed" and event.entity_id not in done:
                 advance()
-            if enough(event):
-                break
     return since
 
 
@@ -100,7 +100,7 @@ _Live = tuple[Callable[[str], None], Callable[[], None]]
 
 
 @contextlib.contextmanager
-def _live(what: str, *, total: int, over: int) -> Iterator[_Live]:
+def live(what: str, *, total: int, over: int) -> Iterator[_Live]:
     """Yield how to tell a line, and how to say that one more of `total` is over."""
     if not output.is_terminal(sys.stderr):
         yield output.say, lambda: None
@@ -123,7 +123,7 @@ def _live(what: str, *, total: int, over: int) -> Iterator[_Live]:
         bar = progress.add_task(what, total=total, completed=over)
 
         def tell(text: str) -> None:
-            style = {"✓": "green", "✗": "red", "…": "yellow"}.get(text[0], "")
+            style = _STYLES.get(text[0], "")
             progress.console.print(output.clean(text), style=style, markup=False)
 
         yield tell, lambda: progress.advance(bar)
@@ -142,7 +142,7 @@ def _told(event: Event, steps: dict[int, Step]) -> str | None:
     return None
 
 
-def _said(event: Event) -> str | None:
+def said(event: Event) -> str | None:
     """Return what an agent said, or None for every other event."""
     if event.entity != "agent":
         return None

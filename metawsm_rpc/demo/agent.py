@@ -6,6 +6,7 @@ goes. It shares its workspace with another agent, so it commits its own files an
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metawsm_rpc.demo.story import WORK, Change, Edit
+from metawsm_rpc.demo.story import WORK, Change, Edit, Question
 
 PACE = "DEMO_PACE"
 """The environment variable that says how many seconds a thought takes."""
@@ -49,17 +50,25 @@ class Worker:
         self._pace = pace
 
     def work(self) -> None:
-        """Do every change of the story, and say done."""
+        """Do every change of the story that is not committed yet, and say done."""
         _print(f"{self._brief.ticket}: {self._brief.title}")
         changes = WORK[self._brief.ticket, self._brief.agent]
-        if changes[0].waits_for is None:
+        left = [change for change in changes if not self._is_committed(change)]
+        if len(left) < len(changes):
+            _signal("progress", "what was committed is still there; on with the rest")
+        elif changes[0].waits_for is None:
             _signal("progress", "the ticket is read")
-        for change in changes:
+        for change in left:
             self._change(change)
         _signal("done", f"{len(changes)} commits in {len(self._brief.worktrees)} repositories")
 
+    def _is_committed(self, change: Change) -> bool:
+        return _has_commit(self._brief.worktrees[change.repo], f"{self._brief.ticket}: {change.message}")
+
     def _change(self, change: Change) -> None:
         worktree = self._brief.worktrees[change.repo]
+        if change.asks is not None:
+            _ask(change.asks)
         if change.waits_for is not None:
             self._wait_for(change.waits_for, worktree)
         _print(f"\n{change.repo}: {change.thought}")
@@ -73,6 +82,8 @@ class Worker:
         own = [edit.path for edit in change.edits]
         commit(worktree, own, f"{self._brief.ticket}: {change.message}", author=self._brief.agent)
         _signal("progress", change.tells)
+        if change.dies:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _wait_for(self, change: str, worktree: Path) -> None:
         """Wait until the other agent has committed this change."""
@@ -135,6 +146,12 @@ def _print(text: str) -> None:
 def _signal(kind: str, *message: str) -> None:
     subprocess.run([os.environ["METAWSM_BIN"], "signal", kind, *message], check=True)
     _print(f"  [{' '.join((kind, *message))}]")
+
+
+def _ask(question: Question) -> None:
+    """Ask, and wait for the answer."""
+    choices = [word for choice in question.choices for word in ("--choice", choice)]
+    _signal("guidance", question.text, *choices, "--wait")
 
 
 def main() -> int:

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from metawsm_rpc.answers import TicketAnswer
 from metawsm_rpc.demo.agent import PACE
+from metawsm_rpc.demo.client import Client
 from metawsm_rpc.demo.story import AGENTS, PAST, TICKETS, TIME_ZERO, PastCommit
 from metawsm_rpc.errors import HostError
-from metawsm_rpc.service import Service
 
 SOCKET = "demo"
 """The name of the tmux socket that the policy gives."""
@@ -56,10 +57,13 @@ def make_repositories(root: Path) -> None:
             _commit(repository, commit, TIME_ZERO + number * _HOUR)
 
 
-def make_tickets(verbs: Service) -> None:
+def make_tickets(client: Client) -> None:
     """Make the story's tickets, and say in each what is to be done."""
     for ticket in TICKETS:
-        index = Path(verbs.create_ticket(ticket.ticket, title=ticket.title, topics=ticket.topics).path)
+        made = client.ask(
+            "createTicket", TicketAnswer, ticket=ticket.ticket, title=ticket.title, topics=list(ticket.topics)
+        )
+        index = Path(made.path)
         frontmatter, heading, _ = index.read_text("utf-8").partition(f"# {ticket.title}\n")
         index.write_text(f"{frontmatter}{heading}\n{ticket.text}", "utf-8")
 

@@ -35,12 +35,20 @@ class Edit(NamedTuple):
     new: str
 
 
+class Question(NamedTuple):
+    """What an agent asks before it goes on, and the answer that the story has."""
+
+    text: str
+    choices: tuple[str, ...]
+    answer: str
+
+
 class Change(NamedTuple):
     """One commit of an agent.
 
-    `thought` is what it prints before, `waits_for` the subject of the commit in the same repository
-    that it needs, `check` the arguments to Python that must succeed before it commits, `tells` what
-    it reports afterwards.
+    `thought` is what it prints before, `asks` what it has to know, `waits_for` the subject of the
+    commit in the same repository that it needs, `check` the arguments to Python that must succeed
+    before it commits, `tells` what it reports afterwards. It `dies` when it has done that.
     """
 
     repo: str
@@ -50,6 +58,8 @@ class Change(NamedTuple):
     tells: str
     waits_for: str | None = None
     check: tuple[str, ...] = ()
+    asks: Question | None = None
+    dies: bool = False
 
 
 # --- the repositories ---
@@ -288,6 +298,7 @@ WORK: Mapping[tuple[str, str], tuple[Change, ...]] = {
             "Search by title and author",
             "api answers /search",
             check=_UNIT_TESTS,
+            dies=True,
         ),
         Change(
             "web",
@@ -346,6 +357,9 @@ WORK: Mapping[tuple[str, str], tuple[Change, ...]] = {
             ),
             "Strike out what is sold out",
             "web strikes out what is sold out",
+            asks=Question(
+                "How should a book look that is sold out?", ("struck through", "left out"), answer="struck through"
+            ),
         ),
         Change(
             "api",
@@ -386,3 +400,6 @@ WORK: Mapping[tuple[str, str], tuple[Change, ...]] = {
 """What each agent does on each ticket, in order, by ticket and agent."""
 
 AGENTS = tuple(dict.fromkeys(agent for _, agent in WORK))
+
+ANSWERS = {change.asks.text: change.asks.answer for changes in WORK.values() for change in changes if change.asks}
+"""What a person says to each question."""

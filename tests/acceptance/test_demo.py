@@ -111,24 +111,40 @@ def test_every_part_is_announced_with_the_command_that_a_person_would_type(somew
     assert ran.code == 0, ran
     commands = [line.strip().removeprefix("$ ") for line in ran.out.splitlines() if line.startswith("   $ ")]
     request = "--ticket SHOP-1 --ticket SHOP-2 --repos api,web --run-id demo"
+    (answer,) = (line for line in commands if line.startswith("metawsm answer "))
     assert commands[:10] == [
         f"metawsm plan {request}",
         f"metawsm run {request}",
-        "metawsm status demo",
         "metawsm wait demo",
         "metawsm status demo",
-        "metawsm wait demo",
+        answer,
+        "metawsm restart demo --ticket SHOP-1 --agent coder",
         "metawsm diff demo --patch",
         "metawsm close demo",
         "git -C api log --graph --oneline",
         "git -C web log --graph --oneline",
     ]
-    shown = ran.out.partition("$ metawsm status demo")[2].partition("$ metawsm wait demo")[0]
+    shown = ran.out.partition("$ metawsm status demo")[2].partition("$ metawsm answer")[0]
     assert "healthy" in shown
+    assert answer.split()[2] in shown, "the question is shown with the id that is answered"
     assert "✓ start coder on SHOP-1" in ran.err
     assert "· coder on SHOP-1: api answers /search" in ran.err
     assert "+def search(words):" in ran.out
     assert "\x1b" not in ran.out + ran.err
+
+
+def test_diagnostics_are_told_as_they_come_and_go(somewhere: Path) -> None:
+    ran = demo(somewhere, "--pace", "0.5")
+    assert ran.code == 0, ran
+    lines = [line for line in ran.err.splitlines() if line[0] in "■▲△"]
+    question = "▲ SHOP-2, index.md:3 [guidance-pending] coder asks: How should a book look that is sold out?"
+    (asked,) = (number for number, line in enumerate(lines) if line.startswith(question))
+    (died,) = (number for number, line in enumerate(lines) if line.startswith("■ SHOP-1, index.md:3 [agent-dead]"))
+    assert lines.index("△ SHOP-2, index.md:3 [guidance-pending] is over") > asked
+    assert lines.index("△ SHOP-1, index.md:3 [agent-dead] is over") > died
+    came, went = (sum(line[0] in signs for line in lines) for signs in ("■▲", "△"))
+    assert came == went, "none is left"
+    assert "· coder on SHOP-1: what was committed is still there; on with the rest" in ran.err
 
 
 # --- what is touched ---
