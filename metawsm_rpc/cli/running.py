@@ -258,7 +258,20 @@ def _iterate(parsed: Namespace) -> int:
     with service(parsed) as verbs:
         seq = verbs.events(limit=0).seq
         answer = verbs.iterate(**selector(parsed), feedback=parsed.feedback or parsed.text or "", agent=parsed.agent)
+        if not parsed.json:
+            _tell_sent(verbs, answer.run.run_id, seq)
         return _driven(verbs, parsed, answer, seq)
+
+
+def _tell_sent(verbs: Service, run_id: str, since: int) -> None:
+    """Say which agents at work were sent the feedback, and why others were not."""
+    for event in verbs.events(since=since, run_id=run_id).events:
+        ticket, _, name = event.entity_id.rpartition("/")
+        if event.type == "sent":
+            output.line(f"{name} on {ticket} has it.")
+        elif event.type == "not_sent":
+            reason = (event.data or {}).get("reason")
+            output.say(f"{name} on {ticket} finds it in its brief; it was not told: {reason}.")
 
 
 def _step_arguments(parser: ArgumentParser) -> None:
@@ -300,7 +313,9 @@ _RESUME_MORE = """Does what is missing: failed steps again, agents that are gone
 
 _RESTART_MORE = """Without --agent: those that are dead or failed. A live one that is named is stopped first."""
 
-_ITERATE_MORE = """Example:
+_ITERATE_MORE = """The feedback is added to the briefs. Agents at work are sent it, those that are completed or stopped
+start again.
+Example:
   metawsm iterate RUN "The tests of lib fail; mend them." --agent codex"""
 
 _STEP_MORE = """`metawsm status RUN` shows the steps that are not done, with their indexes."""

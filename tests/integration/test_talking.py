@@ -197,6 +197,14 @@ class TestIterating:
         assert "Which one?" in (event.message or "")
         assert "Hurry." in brief(runs, "T-2")
 
+    def test_says_on_the_command_line_who_was_sent_it_and_who_was_not(self, runs: Runs) -> None:
+        begin(runs, claude(), tickets=("T-1", "T-2"))
+        say(runs, "guidance", "Which one?", ticket="T-2")
+        ran = runs.root.metawsm("iterate", RUN, "--agent", "worker", "Hurry.")
+        assert "worker on T-1 has it.\n" in ran.out
+        assert "worker on T-2 finds it in its brief; it was not told: it waits for an answer" in ran.err
+        assert list(runs.root.ask("iterate", RUN, "Hurry.")) == ["run"]
+
     def test_starts_those_again_that_have_ended_and_sends_to_the_others(self, runs: Runs) -> None:
         begin(runs, claude(), tickets=("T-1", "T-2"))
         say(runs, "done")
