@@ -67,6 +67,7 @@ class Service:
         self._world: World | None = None
         self._sweeping: Sweeper | None = None
         self._driving: Drives | None = None
+        self._supervising: Supervisor | None = None
         self._closers: dict[str, Closer] = {}
 
     # --- planning and starting ---
@@ -589,9 +590,11 @@ class Service:
             on_trouble=on_trouble,
         )
         supervisor.start()
+        self._supervising = supervisor
         try:
             yield supervisor
         finally:
+            self._supervising = None
             supervisor.stop()
 
     def supervised_by(self) -> int | None:
@@ -604,7 +607,7 @@ class Service:
 
     def _look(self, run_ids: Sequence[str] | None = None) -> None:
         """Bring some runs up to date with the machine, or all that may move; not where nothing may be executed."""
-        if self._trusted:
+        if self._trusted and not (self._supervising is not None and self._supervising.is_fresh()):
             self._sweeper.sweep(run_ids)
 
     def sweep(self, run_id: str) -> None:

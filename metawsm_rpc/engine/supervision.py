@@ -8,11 +8,12 @@ and then for what announces itself to nobody, and takes up runs whose driver has
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from metawsm_rpc.domain.models import LIVE, Event
 from metawsm_rpc.engine.drives import Drives
-from metawsm_rpc.engine.sweeping import Sweeper
+from metawsm_rpc.engine.probing import Prober
+from metawsm_rpc.engine.sweeping import Living, Sweeper
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, InternalError, LostLeaseError, MetawsmError
 from metawsm_rpc.ports.store import ROOT_SCOPE, Lease
@@ -29,6 +30,13 @@ SHARE = 0.005
 they come less often, because nothing that is urgent waits for them."""
 
 _LONGEST_SWEEP_SECONDS = 15.0
+
+_EAGER_SECONDS = 0.8
+"""How long from one sweep to the next while somebody looks, so that each look finds a fresh one."""
+
+_INTEREST_SECONDS = 10.0
+"""For how long after a look somebody is taken to be looking."""
+
 _LEASE_SECONDS = 1.0
 """How often who follows asks whether it may supervise."""
 
@@ -78,10 +86,15 @@ class Supervisor:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._watch: Watch = world.machine.watch()
+        self._prober = Prober(world)
+        self._living: Mapping[str, Living] = {}
         self._lease: Lease | None = None
         self._renewed = 0.0
         self._next_try = 0.0
+        self._swept = 0.0
         self._next_sweep = 0.0
+        self._next_probe = 0.0
+        self._looked = 0.0
         self._told: str | None = None
         self._version = -1
         self._patience: float | None = None
@@ -108,10 +121,18 @@ class Supervisor:
         if self._thread.is_alive():
             self._thread.join()
 
-    def look_soon(self) -> None:
-        """Sweep without further delay: somebody wants to know how things are."""
-        self._next_sweep = 0.0
-        self._watch.wake()
+    def is_fresh(self) -> bool:
+        """Return whether the store is as a sweep of this supervisor left it at most a second ago.
+
+        While somebody asks this again and again, it stays so.
+        """
+        self._looked = now = time.monotonic()
+        if self._lease is None:
+            return False
+        if self._next_sweep > self._swept + _EAGER_SECONDS:
+            self._next_sweep = self._swept + _EAGER_SECONDS
+            self._watch.wake()
+        return now - self._swept <= SWEEP_SECONDS
 
     def _run(self) -> None:
         try:
@@ -128,6 +149,7 @@ class Supervisor:
                 with contextlib.suppress(MetawsmError):
                     self._world.store.release(self._lease)
                 self._lease = None
+            self._prober.close()
             self._watch.close()
 
     def _turn(self) -> None:
@@ -141,9 +163,11 @@ class Supervisor:
         self._hold()
         if self._lease is not None:
             if woken.dead:
-                self._sweeper.sweep(gone=woken.dead)
+                self._note_ends(woken.dead)
             if woken.dropped or time.monotonic() >= self._next_sweep:
                 self._sweep()
+            if time.monotonic() >= self._next_probe:
+                self._next_probe = time.monotonic() + self._prober.probe()
         self._hand_on()
         if not woken.dead:
             self._over.wait(_BREATH_SECONDS)
@@ -151,7 +175,9 @@ class Supervisor:
     def _patience_left(self) -> float:
         """Return how long to wait at most, until the next sweep or until the store has to be asked."""
         patience = self._patience or 0.0
-        return patience if self._lease is None else max(0.0, min(patience, self._next_sweep - time.monotonic()))
+        if self._lease is None:
+            return patience
+        return max(0.0, min(patience, min(self._next_sweep, self._next_probe) - time.monotonic()))
 
     def _tell(self, error: Exception) -> None:
         trouble = error if isinstance(error, MetawsmError) else InternalError(f"{type(error).__name__}: {error}")
@@ -187,14 +213,22 @@ class Supervisor:
 
     def _sweep(self) -> None:
         began = time.monotonic()
-        living = self._sweeper.sweep().living
-        took = time.monotonic() - began
-        for launch in self._watch.followed() - living.keys():
+        self._living = self._sweeper.sweep().living
+        self._swept = time.monotonic()
+        for launch in self._watch.followed() - self._living.keys():
             self._watch.forget(launch)
-        for launch, one in living.items():
+        for launch, one in self._living.items():
             self._watch.follow(launch, one.pid, one.drop_box)
         self._take_up()
-        self._next_sweep = began + min(max(SWEEP_SECONDS, took / SHARE), _LONGEST_SWEEP_SECONDS)
+        pause = min(max(SWEEP_SECONDS, (self._swept - began) / SHARE), _LONGEST_SWEEP_SECONDS)
+        is_looked_at = began - self._looked < _INTEREST_SECONDS
+        self._next_sweep = self._swept + (_EAGER_SECONDS if is_looked_at else pause)
+
+    def _note_ends(self, launches: Sequence[str]) -> None:
+        """Note deaths; who is to be started again after one does not wait for the next sweep."""
+        self._sweeper.note_ends([self._living[launch].agent for launch in launches if launch in self._living])
+        self._hand_on()
+        self._take_up()
 
     def _take_up(self) -> None:
         """Drive runs that nobody drives although something of them can be done."""

@@ -4,6 +4,7 @@ A sweep asks tmux once for all panes, reads exit records and drop boxes, judges 
 writes only what changed, in one transaction. Looking never executes a step and moves no progress.
 """
 
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,8 +38,9 @@ _REPAIR_SECONDS = 60.0
 
 
 class Living(NamedTuple):
-    """A live agent: the pid in its pane, and the folder where it leaves signals."""
+    """A live agent, the pid in its pane, and the folder where it leaves signals."""
 
+    agent: Agent
     pid: int
     drop_box: str
 
@@ -95,7 +97,7 @@ class _RunRules(NamedTuple):
 
 
 class Sweeper:
-    """Sweeps the runs of one root."""
+    """Sweeps the runs of one root; of several threads, one at a time."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -104,17 +106,37 @@ class Sweeper:
         self._rules: dict[str, _RunRules] = {}
         self._repaired: dict[str, float] = {}
 
-    def sweep(self, run_ids: Iterable[str] | None = None, *, gone: Collection[str] = ()) -> Swept:
-        """Bring the store up to date with the machine, for all runs that may move or for some.
+        self._turn = threading.RLock()
 
-        `gone` are launches whose process is known to have died: tmux may list them for a moment yet.
+    def sweep(self, run_ids: Iterable[str] | None = None) -> Swept:
+        """Bring the store up to date with the machine, for all runs that may move or for some."""
+        with self._turn:
+            return self._sweep(run_ids)
+
+    def note_ends(self, agents: Collection[Agent]) -> None:
+        """Note the ends of agents whose processes are known to have died.
+
+        tmux, which may list them for a moment yet, is not asked.
         """
+        with self._turn:
+            # What an agent said before its end is heard before the end.
+            records = [(agent, self._exit_record(agent)) for agent in agents]
+            dropped = [(agent, item) for agent in agents for item in self._dropped(agent)]
+            with self._world.store.transaction() as transaction:
+                self._receive(transaction, dropped)
+                for agent, record in records:
+                    now = transaction.agent(agent.run_id, agent.ticket, agent.name)
+                    if _is_still(now, agent):
+                        self._ended(transaction, now, record)
+            self._discard(dropped)
+
+    def _sweep(self, run_ids: Iterable[str] | None) -> Swept:
         runs = tuple(self._world.store.unsettled() if run_ids is None else run_ids)
         for run_id in runs:
             if self._is_abandoned(run_id):
                 self._interrupt_steps(run_id)
         agents = [agent for run_id in runs for agent in self._world.store.agents(run_id)]
-        judged = self._look([agent for agent in agents if agent.status in LIVE], gone)
+        judged = self._look([agent for agent in agents if agent.status in LIVE])
         # Read after the look, so that what an agent said before its end is heard before the end is seen.
         dropped = [(agent, item) for agent in agents if _may_speak(agent) for item in self._dropped(agent)]
         self._give_a_last_chance(judged)
@@ -122,12 +144,10 @@ class Sweeper:
         changed = [each for each in judged if each.seen.agent.launch in spoke or self._changes(each)]
         if dropped or changed:
             with self._world.store.transaction() as transaction:
-                for agent, item in dropped:
-                    mailbox.receive(self._world, transaction, agent, item)
+                self._receive(transaction, dropped)
                 for each in changed:
                     self._apply(transaction, each)
-        for agent, item in dropped:
-            self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
+        self._discard(dropped)
         for run_id in dict.fromkeys(agent.run_id for agent in agents if _may_speak(agent)):
             mailbox.hand_over(self._world, self._world.store.questions(run_id))
         seen = [each.seen for each in judged]
@@ -140,7 +160,7 @@ class Sweeper:
         return Swept(living)
 
     def _living(self, agent: Agent, pane: Pane) -> Living:
-        return Living(pane.pid, self._folders.paths(agent.run_id, agent.ticket, agent.name).drop_box)
+        return Living(agent, pane.pid, self._folders.paths(agent.run_id, agent.ticket, agent.name).drop_box)
 
     def explain(self, agent: Agent) -> Verdict | None:
         """Return the verdict on an agent with all that was looked at; None when it was never started.
@@ -150,7 +170,8 @@ class Sweeper:
         if agent.launch is None:
             return None
         if agent.status in LIVE:
-            ((seen, verdict),) = self._look([agent])
+            with self._turn:
+                ((seen, verdict),) = self._look([agent])
             return verdict._replace(evidence=(self._as_evidence(seen.exit), *verdict.evidence))
         told = self._as_evidence(self._exit_record(agent))
         dead = agent.health
@@ -184,7 +205,7 @@ class Sweeper:
 
     # --- looking ---
 
-    def _look(self, agents: list[Agent], gone: Collection[str] = ()) -> list[_Judged]:
+    def _look(self, agents: list[Agent]) -> list[_Judged]:
         panes: dict[str, dict[str, Pane] | None] = {}
         questions: dict[str, dict[tuple[str, str], _Questions]] = {}
         seen, looks = [], []
@@ -195,11 +216,10 @@ class Sweeper:
             if agent.run_id not in questions:
                 questions[agent.run_id] = _questions(self._world.store.questions(agent.run_id))
             by_launch = panes[rules.socket]
-            is_gone = agent.launch in gone
-            pane = None if by_launch is None or is_gone else by_launch.get(agent.launch or "")
+            pane = None if by_launch is None else by_launch.get(agent.launch or "")
             record = None if pane else self._exit_record(agent)
             asked = questions[agent.run_id].get((agent.ticket, agent.name), _Questions())
-            seen.append(_Seen(agent, pane, by_launch is not None or is_gone, record, asked))
+            seen.append(_Seen(agent, pane, by_launch is not None, record, asked))
             if pane is not None:
                 looks.append(Look(agent, rules.profile(agent.name), rules.terminals, pane))
         shown = self._gatherer.gather(looks)
@@ -275,16 +295,28 @@ class Sweeper:
         seen = judged.seen
         # Between the look and this transaction somebody else may have moved or restarted it.
         now = transaction.agent(seen.agent.run_id, seen.agent.ticket, seen.agent.name)
-        if now.status not in LIVE or now.launch != seen.agent.launch:
+        if not _is_still(now, seen.agent):
             return
-        policy = self._rules_of(now.run_id).policy
-        if seen.exit is not None:
-            ends.exited(transaction, now, policy, seen.exit, self._world.clock())
-        elif seen.answered and seen.pane is None:
-            why = "its tmux session is gone and left no exit record"
-            ends.died(transaction, now, policy, why, self._world.clock())
+        if seen.exit is not None or (seen.answered and seen.pane is None):
+            self._ended(transaction, now, seen.exit)
         else:
             self._observed(transaction, judged if now == seen.agent else self._judged(seen._replace(agent=now)))
+
+    def _ended(self, transaction: Transaction, agent: Agent, record: Exit | None) -> None:
+        policy = self._rules_of(agent.run_id).policy
+        if record is not None:
+            ends.exited(transaction, agent, policy, record, self._world.clock())
+        else:
+            why = "its tmux session is gone and left no exit record"
+            ends.died(transaction, agent, policy, why, self._world.clock())
+
+    def _receive(self, transaction: Transaction, dropped: Iterable[tuple[Agent, Dropped]]) -> None:
+        for agent, item in dropped:
+            mailbox.receive(self._world, transaction, agent, item)
+
+    def _discard(self, dropped: Iterable[tuple[Agent, Dropped]]) -> None:
+        for agent, item in dropped:
+            self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
 
     def _observed(self, transaction: Transaction, judged: _Judged) -> None:
         seen = judged.seen
@@ -341,6 +373,11 @@ class Sweeper:
             message = "the transcript had stopped and goes on; what was printed meanwhile is missing"
         with self._world.store.transaction() as transaction:
             transaction.record(agent.run_id, "agent", key, "transcript_gap", message=message)
+
+
+def _is_still(now: Agent, seen: Agent) -> bool:
+    """Return whether an agent is live, in the launch that was looked at."""
+    return now.status in LIVE and now.launch == seen.launch
 
 
 def _may_speak(agent: Agent) -> bool:
