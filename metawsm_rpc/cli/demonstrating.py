@@ -190,7 +190,7 @@ class _Demonstration:
 
     def _show_work(self) -> None:
         self._begin(
-            "What the agents say, and what an editor underlines in the tickets (▲, ■) until it is over (△).",
+            "What agents say, and what an editor shows: trouble (▲ ■), and its end (△).",
             "metawsm",
             "wait",
             _RUN,
