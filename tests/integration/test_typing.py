@@ -16,15 +16,17 @@ PROGRAM = str(Path(__file__).with_name("prompting_program.py"))
 
 TAKEN = Sent(delivered=True, reason=None)
 
-TEXTS = {
-    "a word": "hello",
-    "lines": "first\n\n  third, indented\n\twith a tab",
-    "quotes and formats": "\"a\" 'b' `c` $HOME \\; ; #{pane_id} #(touch executed) %if {x} ~ !",
-    "other scripts": "é 漢字 ไทย 🙂 👩‍👩‍👧 שלום",
-    "100 kB": "\n".join(f"line {number} of a long text with \ttabs and é" for number in range(2400)),
-    "one long line": "x" * 20_000,
-    "looks like a flag": "-t other",
-}
+TEXTS = [
+    "hello",
+    "hello",
+    "first\n\n  third, indented\n\twith a tab",
+    "\"a\" 'b' `c` $HOME \\; ; #{pane_id} #(touch executed) %if {x} ~ !",
+    "é 漢字 ไทย 🙂 👩‍👩‍👧 שלום",
+    "\n".join(f"line {number} of 100 kB of text with \ttabs and é" for number in range(2200)),
+    "x" * 20_000,
+    "-t looks like a flag",
+    "hello",
+]
 
 
 @pytest.fixture
@@ -72,21 +74,14 @@ def tmux(*arguments: str) -> str:
 
 
 class TestAText:
-    @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
     @pytest.mark.parametrize(("look", "runner"), [("line", "shell"), ("claude", "claude")])
-    def test_is_received_whole_and_once(self, agents: Agents, text: str, look: str, runner: str) -> None:
+    def test_is_received_whole_and_once(self, agents: Agents, look: str, runner: str) -> None:
         program = Program(agents, "--look", look, runner=runner)
-        assert program.send(text) == TAKEN
-        assert program.received() == [text]
+        for text in TEXTS:
+            assert program.send(text) == TAKEN
+        assert program.received() == TEXTS
         assert tmux("list-buffers") == ""
         assert not (agents.root / "executed").exists()
-
-    def test_follows_another(self, agents: Agents) -> None:
-        program = Program(agents)
-        texts = ["one", "one", "two\nlines", "one"]
-        for text in texts:
-            assert program.send(text) == TAKEN
-        assert program.received() == texts
 
     def test_goes_line_by_line_to_a_program_that_asks_for_no_bracketed_paste(self, agents: Agents) -> None:
         program = Program(agents, "--plain")
@@ -117,10 +112,10 @@ class TestAText:
 
     def test_of_two_senders_at_once_is_not_mixed(self, agents: Agents) -> None:
         program = Program(agents)
-        texts = [f"{sender} {number}\nof {sender}" for sender in "abc" for number in range(3)]
+        texts = [f"{sender} {number}\nof {sender}" for sender in "ab" for number in range(3)]
         threads = [
             threading.Thread(target=lambda own=sender: [program.send(text) for text in texts if text[0] == own])
-            for sender in "abc"
+            for sender in "ab"
         ]
         for thread in threads:
             thread.start()
