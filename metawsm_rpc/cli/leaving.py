@@ -64,5 +64,4 @@ def _ask(world: World, parsed: Namespace, signal: Signal, error: MetawsmError) -
 
 
 def _tell(error: MetawsmError) -> None:
-    output.say(f"metawsm: {error.message}")
-    output.say("metawsm: the signal was left in the agent's drop box, where it will be found at the next look.")
+    output.say(f"metawsm: The signal was left in the agent's drop box, to be found at the next look. {error.message}")

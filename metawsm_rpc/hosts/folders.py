@@ -168,8 +168,13 @@ class LocalFolders:
             return True
 
     def remove_empty(self, path: str) -> None:
-        """Remove a workspace's folder if nothing is left in it."""
+        """Remove a workspace's folder if nothing is left in it but empty folders, such as sandboxes leave."""
         folder = Path(path)
+        with contextlib.suppress(OSError):
+            inner = [place for place in folder.iterdir() if not place.is_symlink()]
+            if all(place.is_dir() and not any(place.iterdir()) for place in inner):
+                for place in inner:
+                    place.rmdir()
         # Not empty, or gone: either is fine. The folder of the day goes with its last workspace.
         for place in (folder, folder.parent):
             with contextlib.suppress(OSError):
