@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -252,6 +253,73 @@ class TestRunsThatNobodyDrives:
             begin(runs, DONE, wait=False)
             news.of_type("settle")
         assert "taken_up" not in {event.type for event in news.events}
+
+
+class TestTheDead:
+    def test_are_started_again_while_the_budget_lasts(self, runs: Runs) -> None:
+        with supervised(runs) as news:
+            begin(runs, WAITS, health={"restart_budget": 2})
+            for restart in (1, 2):
+                watched(runs, news)
+                os.kill(runs.agent().pid or 0, signal.SIGKILL)
+                assert news.of_type("restart_due").message == f"it is started again: restart {restart} of 2"
+                news.of_type("relaunch")
+            watched(runs, news)
+            os.kill(runs.agent().pid or 0, signal.SIGKILL)
+            assert news.of_type("settle").to == "failed"
+        assert "all 2 restarts" in (runs.run().error or "")
+        assert (runs.agent().status, runs.agent().restarts) == ("dead", 2)
+
+    def test_have_their_whole_budget_again_after_a_start_by_hand(self, runs: Runs) -> None:
+        with supervised(runs) as news:
+            begin(runs, WAITS, health={"restart_budget": 1})
+            for _ in range(2):
+                watched(runs, news)
+                os.kill(runs.agent().pid or 0, signal.SIGKILL)
+                news.of_type("relaunch")
+                runs.verbs.finish(RUN)
+                runs.verbs.restart(RUN, agent="worker")
+                news.of_type("relaunch")
+
+    def test_are_not_started_again_when_they_failed(self, runs: Runs) -> None:
+        with supervised(runs) as news:
+            begin(runs, "exit 3", health={"restart_budget": 1})
+            assert news.of_type("settle").to == "failed"
+        assert runs.agent().restarts == 0
+
+
+class TestALook:
+    def test_finds_the_store_fresh_and_does_not_sweep(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin(runs)
+        with supervised(runs) as news:
+            until(news.supervisor.is_fresh)
+            sweeping = threading.current_thread()
+            sweep = runs.verbs._sweeper.sweep
+
+            def count(*args: object) -> object:
+                assert threading.current_thread() is not sweeping, "the look swept itself"
+                return sweep(*args)  # type: ignore[arg-type]
+
+            monkeypatch.setattr(runs.verbs._sweeper, "sweep", count)
+            until(news.supervisor.is_fresh)
+            assert runs.verbs.status(RUN).agents[0].status == "running"
+
+    def test_sweeps_where_another_process_supervises(self, runs: Runs) -> None:
+        begin(runs)
+        with runs_on(runs.root) as others, supervised(others) as first:
+            until(lambda: first.supervisor.supervises)
+            with supervised(runs) as second:
+                assert not second.supervisor.is_fresh()
+
+
+class TestProgress:
+    def test_is_seen_in_the_work_itself(self, runs: Runs) -> None:
+        policy = {"progress_stalled_seconds": 1.5}
+        script = f'sleep 0.3; cd "$METAWSM_WORKSPACE"/* 2>/dev/null; git commit -q --allow-empty -m "more"; {WAITS}'
+        with supervised(runs):
+            begin(runs, script, health=policy)
+            started = runs.agent().started_at or ""
+            until(lambda: (runs.agent().last_progress_at or "") > started)
 
 
 class TestTrouble:
