@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from metawsm_rpc.domain.plain_text import plain_text
 
-_MEANINGFUL = re.compile(r"[\\`*_\[\]<>!|~&@#$]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_MEANINGFUL = re.compile(r"[\\`*\[\]<>!|~&@#$]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """Emphasis, code, links, images, HTML, entities, tables, mentions, formulas, and addresses that link themselves."""
 
 _MISLEADING = re.compile("[\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")

@@ -59,6 +59,11 @@ class Views:
             details = tuple(reversed(self._details.values()))
             return View(self._root, self._tickets, details, self._seq, dict(self._blocked))
 
+    def tickets_changed(self) -> None:
+        """Read the tickets' files again, however fresh what is known of them."""
+        with self._lock:
+            self._tickets_at = -math.inf
+
     def _read_runs(self) -> None:
         store = self._service.world.store
         fresh = store.events(self._seq, _MANY)

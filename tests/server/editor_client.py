@@ -10,7 +10,9 @@ from typing import Any
 
 from conftest import Root
 from lsprotocol import types
+from pygls.protocol import default_converter
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
+from pytest_lsp.client import register_lsp_features
 
 PATIENCE = 30.0
 
@@ -141,6 +143,33 @@ class Editor:
         return [message.message for message in self.client.messages]
 
 
+def _client() -> LanguageClient:
+    client = LanguageClient(converter_factory=_converter)
+    register_lsp_features(client)
+    return client
+
+
+def _converter() -> Any:
+    """Return a converter that takes any result of a command; lsprotocol's stumbles over objects in lists."""
+    converter = default_converter()
+    converter.register_structure_hook(
+        types.ExecuteCommandResponse,
+        lambda message, _: types.ExecuteCommandResponse(id=message["id"], result=message.get("result")),
+    )
+    converter.register_structure_hook(types.CodeActionResponse, _code_actions)
+    return converter
+
+
+def _code_actions(message: dict[str, Any], _: Any) -> types.CodeActionResponse:
+    """Tell actions from commands, which lsprotocol confuses when both have a title and a command."""
+    converter = default_converter()
+    kinds = [
+        (types.Command if isinstance(one.get("command"), str) else types.CodeAction, one)
+        for one in message.get("result") or ()
+    ]
+    return types.CodeActionResponse(id=message["id"], result=[converter.structure(one, kind) for kind, one in kinds])
+
+
 def plain(answer: Any) -> Any:
     """Return plain data of an answer, which pygls makes named tuples of."""
     if isinstance(answer, tuple) and hasattr(answer, "_fields"):
@@ -160,7 +189,7 @@ async def editor(
     can: Callable[[types.ClientCapabilities], None] = lambda _: None,
 ) -> AsyncIterator[Editor]:
     """Start a server for the block, and an editor with the capabilities of another one; `can` changes these."""
-    config = ClientServerConfig([sys.executable, "-m", "metawsm_rpc"], server_env=dict(os.environ))
+    config = ClientServerConfig([sys.executable, "-m", "metawsm_rpc"], _client, dict(os.environ))
     client = await config.start()
     assert isinstance(client, LanguageClient)
     refreshed: list[str] = []
@@ -191,4 +220,6 @@ async def editor(
         yield Editor(client, root, refreshed)
         await client.shutdown_session()
     finally:
+        if client._server is not None and client._server.returncode is None:
+            client._server.kill()  # a test that has failed did not say goodbye
         await client.stop()

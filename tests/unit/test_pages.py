@@ -69,7 +69,7 @@ def test_a_run_is_told_whole() -> None:
         "| a | T-1 | waiting | waiting | it asks something |",
         "a on T-1 asks: Which one?\n\n- this\n- that",
         "`metawsm answer q1 …`",
-        "| 0 | create\\_workspace 0 | failed | 0 | no space left |",
+        "| 0 | create_workspace 0 | failed | 0 | no space left |",
     ):
         assert part in page
     assert "Old?" not in page
@@ -87,7 +87,7 @@ def test_a_plan_shows_every_command() -> None:
     page = plan_page("run r1", steps, (Problem("ticket_not_found", "There is none.", "Make it."),))
     assert "**There is none.** Make it." in page
     assert "   ```sh\n   git worktree add 'a b'\n   ```" in page
-    assert "1. **create\\_workspace 1** (pending, after 0, may fail)" in page
+    assert "1. **create_workspace 1** (pending, after 0, may fail)" in page
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ async def changed_on_disk(server: "MetawsmServer", params: types.DidChangeWatche
 
 async def _changed(server: "MetawsmServer", uri: str) -> None:
     if uri.endswith("/index.md"):
-        server.feeds.wake()  # the line of a ticket's diagnostics may be another one
+        # The line of a ticket's diagnostics may be another one.
+        root = await server.threads.on("looks", server.root_of, uri)
+        root.views.tickets_changed()
+        server.feeds.wake()
     elif uri.endswith("/policy.json"):
         from metawsm_rpc.rpc.features import policy_file
 

@@ -108,8 +108,13 @@ def opens_documents(server: "MetawsmServer") -> bool:
 
 
 async def _view(server: "MetawsmServer", uri: str) -> "tuple[Root, View]":
-    root = server.root_of(uri)
-    return root, await server.view(root)
+    """Return the root of a document and what is known of it; a ticket that was made a moment ago is known."""
+    root = await server.threads.on("looks", server.root_of, uri)
+    view = await server.view(root)
+    if uri.endswith("/index.md") and _ticket(uri, view) is None:
+        root.views.tickets_changed()
+        view = await server.view(root)
+    return root, view
 
 
 def _ticket(uri: str, view: View) -> TicketRow | None:
