@@ -350,6 +350,17 @@ def test_an_agent_that_ignores_the_hang_up_is_killed_after_the_grace(agents):
     assert agents.end(launch, None, grace=0.1).killed == (agent,)
 
 
+def test_a_launch_that_came_into_the_session_since_the_look_is_left_alone(agents, monkeypatch):
+    earlier, _ = agents.start("sleep", "1000")
+    seen = agents.terminals._rows(earlier.session)
+    agents.end(earlier)
+    later, pid = agents.start("sleep", "1000", session=earlier.session)
+    monkeypatch.setattr(agents.terminals, "_rows", lambda _: seen)
+    agents.end(earlier, grace=0)
+    assert [pane.launch for pane in agents.terminals.panes()] == [later.launch]
+    assert processes.runs(pid)
+
+
 def test_processes_are_ended_when_the_server_is_gone_already(agents):
     launch, pid = agents.start("sh", "-c", f"{_STUBBORN}; echo ready; exec sleep 1000")
     agents.wait_for_output(launch, b"ready")

@@ -176,7 +176,10 @@ class TmuxTerminals:
             rows = [row for row in self._rows(session) if row.launch == launch]
             leader = next((row.pid for row in rows if row.is_agent), leader)
             if rows:
-                self._ask(_NO_SESSION, "kill-session", "-t", f"={session}:")
+                # Looked at once more by tmux itself: a launch of the same name may be there by now.
+                same = f"#{{==:#{{@metawsm_launch}},{_checked(launch)}}}"
+                target = f"={session}:"
+                self._ask(_NO_SESSION, "if-shell", "-F", "-t", target, same, f"kill-session -t {target}")
         finally:
             if leader is not None:
                 killed = process_sessions.end(leader, grace_seconds)
