@@ -68,7 +68,7 @@ GIT_BY_SECOND_WORD = {
 
 TMUX_LOOKS = _words("-V list-panes list-sessions capture-pane display-message show-options has-session")
 TMUX_CHANGES = _words(
-    "new-session kill-session kill-server pipe-pane set-option resize-window send-keys load-buffer paste-buffer"
+    "new-session kill-session if-shell kill-server pipe-pane set-option resize-window send-keys load-buffer paste-buffer"
 )
 
 PROGRAMS_THAT_LOOK = frozenset({"ps", "uname"})
@@ -84,11 +84,12 @@ _TIMED = re.compile(r"UPDATE leases SET expires_at")
 
 
 class CrashPoints:
-    """Counts the points that this process comes to, and kills it at one of them."""
+    """Counts the points that this process comes to, and kills it at one of them, or lets it sleep."""
 
-    def __init__(self, machine: Path, die_at: str | None) -> None:
+    def __init__(self, machine: Path, at: str | None = None, how: int = signal.SIGKILL) -> None:
         self.machine = str(machine)
-        self.die_at = die_at
+        self.at = at
+        self.how = how
         self.names: list[str] = []
         self.unnamed: list[str] = []
         self.connecting = False
@@ -102,8 +103,8 @@ class CrashPoints:
             number = self._counts[name]
             full = f"{name} #{number}" if number > 1 else name
             self.names.append(full)
-            if full == self.die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if full == self.at:
+                os.kill(os.getpid(), self.how)
 
     def short(self, path: object) -> str:
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
@@ -250,6 +251,8 @@ def _tmux(points: CrashPoints, words: list[str]) -> str | None:
     if unknown := verbs - TMUX_LOOKS - TMUX_CHANGES:
         points.unnamed.append(f"tmux {sorted(unknown)}")
     for command in commands:
+        if command[0] == "if-shell":
+            return f"tmux {command[-1]}"
         if command[0] in TMUX_CHANGES:
             flag = "-s" if command[0] == "new-session" else "-t"
             target = command[command.index(flag) + 1] if flag in command else ""
@@ -318,7 +321,7 @@ def _watch_what_has_no_event(points: CrashPoints) -> None:
 
     def started(self: Any, args: Any, *more: Any, **options: Any) -> None:
         start(self, args, *more, **options)
-        scratch = CrashPoints(Path(points.machine), None)
+        scratch = CrashPoints(Path(points.machine))
         words = [args] if isinstance(args, str) else args
         if name := _program(scratch, words, options.get("cwd")):
             points.reach(f"during {name}")
