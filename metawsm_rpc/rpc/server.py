@@ -68,6 +68,7 @@ class MetawsmServer(LanguageServer):
 
     async def let_go(self) -> None:
         """Cut off what this process drives and give up what it holds; agents go on."""
+        features.end(self)
         await self.threads.on("stops", self.feeds.stop)
         await self.threads.on("stops", self.roots.close)
 
@@ -151,6 +152,7 @@ def _initialize(server: MetawsmServer) -> Callable[[types.InitializeParams], Non
 def _initialized(server: MetawsmServer) -> Handler:
     async def initialized(_: Any) -> None:
         await server.threads.on("looks", server.follow)
+        await features.begin(server)
 
     return initialized
 

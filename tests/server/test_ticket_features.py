@@ -34,8 +34,10 @@ async def test_lenses_lead_from_run_to_close(root: Root) -> None:
         assert list(lenses) == ["Run"]
         run = (await at.do(lenses["Run"]))["runId"]
         assert list(lenses["Run"].arguments) == [{"tickets": ["T-1"], "root": str(root.path)}]
-        while "healthy" not in next(iter(lenses := await at.lenses(path))):
+        lenses = await at.lenses(path)
+        while "healthy" not in next(iter(lenses)):
             await asyncio.sleep(0.1)
+            lenses = await at.lenses(path)
         assert list(lenses) == [f"Run {run}: running (worker healthy)", "Stop", "Review"]
         assert lenses["Stop"].command == "metawsm.stop"
         assert list(lenses["Stop"].arguments) == [{"runId": run, "root": str(root.path)}]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
+from metawsm_rpc.rpc.features.memory import memory_of
+
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer
 
@@ -52,6 +54,19 @@ def register(server: "MetawsmServer") -> None:
     server.command_handler = _execute
     for method, module, function, options in _HANDLERS:
         server.feature(method, options)(_lazy(server, module, function))
+
+
+async def begin(server: "MetawsmServer") -> None:
+    """Show what is wrong with policies before anybody opens one, and hear of it when they change on disk."""
+    policy_file = await server.threads.on("looks", import_module, f"{__name__}.policy_file")
+    await policy_file.all_checked(server)
+    if server.client.can("workspace.didChangeWatchedFiles.dynamicRegistration"):
+        await server.client.ask(types.CLIENT_REGISTER_CAPABILITY, policy_file.WATCH)
+
+
+def end(server: "MetawsmServer") -> None:
+    """Remove what was written for the editor to open."""
+    memory_of(server).forget()
 
 
 async def _execute(server: "MetawsmServer", verb: str, sent: Any) -> Any:

@@ -1,5 +1,6 @@
 """What features remember of a client: which document a person is at, and what was published and shown."""
 
+import shutil
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,11 @@ class Memory:
     def closed(self, uri: str) -> None:
         """Note that a document is not open any more."""
         self._used.pop(uri, None)
+
+    def forget(self) -> None:
+        """Remove what was written for the editor."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def documents(self) -> tuple[str, ...]:

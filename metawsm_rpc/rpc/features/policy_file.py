@@ -19,6 +19,20 @@ _TYPING_SECONDS = 0.1
 """So long nobody types before the text is checked."""
 
 
+WATCH = types.RegistrationParams(
+    [
+        types.Registration(
+            id="metawsm.policy",
+            method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
+            register_options=types.DidChangeWatchedFilesRegistrationOptions(
+                [types.FileSystemWatcher("**/.metawsm/policy.json")]
+            ),
+        )
+    ]
+)
+"""What the client is asked to tell of."""
+
+
 def is_policy(uri: str) -> bool:
     """Return whether a document is the policy of a root, or the person's own."""
     path = path_of(uri)

@@ -5,7 +5,6 @@ editor that opens nothing by itself is told the file's path.
 """
 
 import shlex
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -83,13 +82,6 @@ def _written(server: "MetawsmServer", name: str, text: str) -> Path:
     path = memory.folder / name
     path.write_text(text, encoding="utf-8", errors="replace")
     return path
-
-
-def forget(server: "MetawsmServer") -> None:
-    """Remove the files that were written for the editor."""
-    folder = memory_of(server).folder
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plan(answer: Json, params: Json) -> str:
