@@ -130,6 +130,13 @@ class Trio:
         self.asked.add(verb)
         return answers
 
+    def until_judged(self, run_id: str, state: str) -> None:
+        """Wait until the first agent of a run is judged so: a server answers from its last look, a moment ago."""
+        until = time.monotonic() + 10
+        for way in self._ways:
+            while (agent := way("status", {"runId": run_id})["agents"][0])["health"]["state"] != state:
+                assert time.monotonic() < until, agent
+
     def try_(self, verb: str, *, moving: bool = False, **params: Any) -> list[Any]:
         """Call a verb that may be refused in all three ways; return what is answered, which is the same."""
         own = [
@@ -258,6 +265,7 @@ def a_run_from_its_plan_to_its_close(trio: Trio) -> None:
     trio.ask("run", moving=True, **request, runId="r1")
     waited = trio.ask("wait", runId="r1", until=["awaiting_guidance"], timeout=30)
     assert [answer["reached"] for answer in waited] == [True] * 3
+    trio.until_judged("r1", "waiting")
     trio.ask("runs", tickets=["T-1"], statuses=["awaiting_guidance", "running"], limit=1, offset=0)
     detail = trio.ask("status", runId="r")
     trio.ask("status", ticket="T-1")
