@@ -18,7 +18,7 @@ from metawsm_rpc.ports.terminals import Pane, Terminals
 
 if TYPE_CHECKING:
     from metawsm_rpc.domain.readings.reading import Observation
-    from metawsm_rpc.domain.readings.statement import Statement
+    from metawsm_rpc.domain.readings.statement import State, Statement
 
 _RESOLUTION_SECONDS = 1.0
 """tmux tells activity in whole seconds: what was read in the same second may be older than that."""
@@ -212,7 +212,9 @@ def with_hook(seen: "Observation", agent: Agent, now: float) -> "Observation":
     if agent.said_by != "hook" or agent.said not in _STATED or agent.said_at is None:
         return seen
     says = one_line(agent.said_what) if agent.said_what else f"a hook says that it is {agent.said}"
-    told = Statement(agent.said, None, "hook", says)  # type: ignore[arg-type] # one of _STATED
+    # That a turn is over is told after it has failed, too.
+    covers: frozenset[State] = frozenset({"error"}) if agent.said == "idle" else frozenset()
+    told = Statement(agent.said, None, "hook", says, covers)  # type: ignore[arg-type] # one of _STATED
     return seen._replace(told=told, hook_age=now - seconds(agent.said_at))
 
 

@@ -231,6 +231,20 @@ class TestGemini:
         becomes(runs, "gemini", "waiting", "hook")
 
 
+class TestOpencode:
+    def test_whose_turn_is_over_because_it_failed_is_not_called_idle(self, runs: Runs) -> None:
+        begin(runs, "opencode")
+        failed = "┃  go on\\n┃\\n\\n┃  Stub says 401\\n┃\\n\\n▣  Build · stub-1\\n\\n┃\\n╹▀▀▀▀▀▀▀▀▀▀▀▀▀▀\\n  tab agents"
+        do(runs, "opencode", f'screen("{failed}")')
+
+        def is_judged_by_its_screen() -> bool:
+            said(runs, "opencode", "idle", "its session is idle")  # so that it is fresh
+            return judged(runs, "opencode")[1] == "screen"
+
+        until(is_judged_by_its_screen, 5)
+        assert judged(runs, "opencode") == ("waiting", "screen", "its turn failed: Stub says 401")
+
+
 class TestScreens:
     def test_of_all_who_need_it_are_taken_with_one_call(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
         begin(runs, "opencode", "aider", "gemini", "shell")
@@ -347,7 +361,9 @@ class TestExplaining:
 
 
 def child_of(agent: Agent) -> int:
-    (child,) = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    """Return the pid of the program, once its shim has started it."""
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children")
+    (child,) = until(lambda: children.read_text().split())
     return int(child)
 
 
