@@ -10,8 +10,10 @@ Every name in these paths has been checked at the edge (`domain/names.py`).
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -83,14 +85,16 @@ class LocalFolders:
             raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
 
     def left(self, paths: AgentPaths, name: str) -> str | None:
-        """Return what a file in the agent's drop box says, None when it is not there."""
+        """Return what a file in the agent's drop box says, None when it is not there, or something else is."""
         try:
             descriptor = os.open(f"{paths.drop_box}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-                return file.read()
+                return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None  # a link that the agent has put there
             raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
 
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:

@@ -42,7 +42,7 @@ class Folders(Protocol):
         """
 
     def left(self, paths: AgentPaths, name: str) -> str | None:
-        """Return what a file in the agent's drop box says, None when it is not there."""
+        """Return what a file in the agent's drop box says, None when it is not there, or something else is."""
 
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first."""
