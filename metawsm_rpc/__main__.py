@@ -3,10 +3,6 @@
 
 def main() -> None:
     """Serve on standard input and output."""
-    import gc
-
-    # Hundreds of classes are made now and stay; `lifecycle.run` lets the collector begin after them.
-    gc.disable()
     from metawsm_rpc.rpc.server import serve
 
     serve()

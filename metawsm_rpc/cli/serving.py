@@ -1,6 +1,5 @@
 """The verb that serves editors and scripts: JSON-RPC on standard input and output."""
 
-import gc
 import sys
 from argparse import ArgumentParser, Namespace
 
@@ -18,8 +17,6 @@ def _serve(parsed: Namespace) -> int:
         raise InvalidParamsError("The server speaks JSON-RPC anyway; leave --json out.")
     if sys.stdin.isatty():
         output.say("This speaks JSON-RPC on standard input; editors and scripts start it. Ctrl-C ends it.")
-    # As in `metawsm_rpc.__main__`: hundreds of classes are made now and stay.
-    gc.disable()
     from metawsm_rpc.rpc.server import serve
 
     serve(parsed.root)

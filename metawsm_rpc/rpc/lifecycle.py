@@ -36,7 +36,6 @@ def run(server: "MetawsmServer") -> None:
         sys.exit(f"metawsm serve speaks on standard input and output, and one of them is closed: {error}")
     # What was imported stays for ever: looking at it again and again would hold answers up.
     gc.freeze()
-    gc.enable()
     os._exit(asyncio.run(_serve(server, incoming, outgoing)))
 
 
