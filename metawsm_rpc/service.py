@@ -5,6 +5,8 @@ the JSON. Methods raise the errors of `errors.py`. The engine is imported by the
 a look at a run must not wait for what only driving one takes.
 """
 
+from __future__ import annotations
+
 import contextlib
 import threading
 import time
@@ -12,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from metawsm_rpc import answers
 from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import SETTLED, Agent, Event, Run, RunDetail, RunStatus, Strategy
 from metawsm_rpc.engine.holding import held
@@ -25,15 +26,19 @@ from metawsm_rpc.errors import (
     NotTrustedError,
     RunNotFoundError,
 )
-from metawsm_rpc.policy.root_policy import RootPolicy
-from metawsm_rpc.ports.machine import Machine
+from metawsm_rpc.lazy import LazyModule
 from metawsm_rpc.ports.store import ROOT_SCOPE
 
 if TYPE_CHECKING:
+    from metawsm_rpc import answers
     from metawsm_rpc.engine.closing import Closer
     from metawsm_rpc.engine.drives import Drives
     from metawsm_rpc.engine.supervision import OnChange, OnTrouble, Supervisor
     from metawsm_rpc.policy.migration import Migration
+    from metawsm_rpc.policy.root_policy import RootPolicy
+    from metawsm_rpc.ports.machine import Machine
+else:
+    answers = LazyModule("metawsm_rpc.answers")
 
 _LOOK_SECONDS = 0.05
 _SWEEP_SECONDS = 0.5
@@ -521,7 +526,7 @@ class Service:
         self._make_state()
         return answers.PathAnswer(self._root_policy.init(force=force))
 
-    def policy_migrate(self) -> "Migration":
+    def policy_migrate(self) -> Migration:
         """Bring a policy of the Go metawsm up to date, with a backup beside it."""
         return self._root_policy.migrate()
 
@@ -559,7 +564,7 @@ class Service:
             return self._sweeping
 
     @property
-    def _drives(self) -> "Drives":
+    def _drives(self) -> Drives:
         with self._making:
             if self._driving is None:
                 from metawsm_rpc.engine.drives import Drives
@@ -570,9 +575,9 @@ class Service:
     @contextmanager
     def supervise(
         self,
-        on_change: "OnChange" = lambda _: None,
-        on_trouble: "OnTrouble" = lambda _: None,
-    ) -> Iterator["Supervisor"]:
+        on_change: OnChange = lambda _: None,
+        on_trouble: OnTrouble = lambda _: None,
+    ) -> Iterator[Supervisor]:
         """Supervise the root while the block lasts, or follow while another process does.
 
         `on_change` gets all events from now on, in order, whoever wrote them; `on_trouble` what keeps

@@ -4,6 +4,7 @@ Only what the verb needs is imported, and only its parser is built: `metawsm sta
 """
 
 import errno
+import gc
 import io
 import os
 import signal
@@ -21,6 +22,8 @@ _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
+    # Most commands end before there is garbage worth looking for; the long ones still look, less often.
+    gc.set_threshold(50_000)
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     signal.signal(signal.SIGTERM, _terminate)

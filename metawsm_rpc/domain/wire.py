@@ -3,6 +3,9 @@
 from functools import cache
 from typing import Any
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What is the same on the wire."""
+
 
 @cache
 def camel(name: str) -> str:
@@ -23,12 +26,14 @@ def wire(value: Any) -> Any:
     dictionaries are data and stay as they are.
     """
     kind: Any = type(value)
-    if kind is str or kind is int or value is None:  # nearly all values are
+    if kind in _PLAIN:
         return value
+    # Nearly all items are plain, and are not worth a call.
     if isinstance(value, tuple):
         if hasattr(kind, "_fields"):
-            return {name: wire(item) for name, item in zip(_wire_names(kind), value, strict=True)}
-        return [wire(item) for item in value]
+            items = zip(_wire_names(kind), value, strict=True)
+            return {name: item if type(item) in _PLAIN else wire(item) for name, item in items}
+        return [item if type(item) in _PLAIN else wire(item) for item in value]
     if isinstance(value, list):
         return [wire(item) for item in value]
     if isinstance(value, dict):

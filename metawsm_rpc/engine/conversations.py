@@ -6,7 +6,6 @@ hook, which also tells the ids of programs that choose them themselves, or by wh
 """
 
 from typing import NamedTuple
-from uuid import NAMESPACE_URL, uuid5
 
 from metawsm_rpc.domain.models import Agent
 
@@ -20,6 +19,8 @@ class Conversation(NamedTuple):
 
 def chosen_id(run_id: str, ticket: str, agent: str, launch: str) -> str:
     """Return the id of a conversation that this launch begins, for a program that lets it be chosen."""
+    from uuid import NAMESPACE_URL, uuid5
+
     return str(uuid5(NAMESPACE_URL, f"metawsm:{run_id}/{ticket}/{agent}/{launch}"))
 
 

@@ -1,17 +1,22 @@
 """One machine, as the engine is given it: all adapters, set up for a policy."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from __future__ import annotations
 
-from metawsm_rpc.ports.folders import Folders
-from metawsm_rpc.ports.merging import Merging
-from metawsm_rpc.ports.programs import Programs
-from metawsm_rpc.ports.registry import Registry
-from metawsm_rpc.ports.status_files import StatusFiles
-from metawsm_rpc.ports.terminals import Terminals
-from metawsm_rpc.ports.tickets import Tickets
-from metawsm_rpc.ports.watching import Watch
-from metawsm_rpc.ports.worktrees import Worktrees
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    # What hands the adapters out knows only their names: a look needs few of them.
+    from collections.abc import Mapping
+
+    from metawsm_rpc.ports.folders import Folders
+    from metawsm_rpc.ports.merging import Merging
+    from metawsm_rpc.ports.programs import Programs
+    from metawsm_rpc.ports.registry import Registry
+    from metawsm_rpc.ports.status_files import StatusFiles
+    from metawsm_rpc.ports.terminals import Terminals
+    from metawsm_rpc.ports.tickets import Tickets
+    from metawsm_rpc.ports.watching import Watch
+    from metawsm_rpc.ports.worktrees import Worktrees
 
 
 class Machine(Protocol):

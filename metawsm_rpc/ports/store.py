@@ -7,7 +7,7 @@ database cannot be used.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from metawsm_rpc.domain.models import (
     Agent,
@@ -24,7 +24,9 @@ from metawsm_rpc.domain.models import (
     Step,
     Workspace,
 )
-from metawsm_rpc.ports.merging import RefMove
+
+if TYPE_CHECKING:
+    from metawsm_rpc.ports.merging import RefMove
 
 ROOT_SCOPE = "_root"
 """The scope of the lease to supervise the root; no run can have this id."""
@@ -49,7 +51,7 @@ class CloseJournal(NamedTuple):
     """How far a close has come: `preparing`, then `decided`, then `merged`."""
 
     phase: str
-    moves: tuple[RefMove, ...]
+    moves: "tuple[RefMove, ...]"
     merges: tuple[Merge, ...]
 
 

@@ -25,7 +25,6 @@ from metawsm_rpc.errors import (
     RunNotFoundError,
     StepNotFoundError,
 )
-from metawsm_rpc.ports.merging import RefMove
 from metawsm_rpc.ports.store import CLOSE_BLOCKED, CloseJournal
 from metawsm_rpc.store import rows
 
@@ -265,5 +264,7 @@ def close_journal(connection: sqlite3.Connection, run_id: str) -> CloseJournal |
     row = connection.execute("SELECT phase, moves, merges FROM closes WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
         return None
+    from metawsm_rpc.ports.merging import RefMove
+
     moves = tuple(RefMove._make((*move[:-1], tuple(move[-1]))) for move in json.loads(row["moves"]))
     return CloseJournal(row["phase"], moves, tuple(Merge(*merge) for merge in json.loads(row["merges"])))
