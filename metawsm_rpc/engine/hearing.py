@@ -108,8 +108,12 @@ def _may_say(agent: Agent, heard: Heard) -> bool:
 
 
 def _says_less(agent: Agent, told: "Told") -> bool:
-    """Return whether the words that are kept already say all that these do: a reminder names no command."""
-    return agent.said == told.said and (agent.said_what or "").startswith(told.what)
+    """Return whether the words that are kept already say all that these do, or more.
+
+    A reminder names neither command nor question; claude's calls a question a permission.
+    """
+    kept = agent.said_what or ""
+    return agent.said == told.said and (kept.startswith(told.what) or (": " in kept and ": " not in told.what))
 
 
 def _said_at(agent: Agent) -> float:

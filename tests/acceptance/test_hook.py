@@ -124,6 +124,10 @@ def test_a_reminder_does_not_take_away_what_is_asked(hooked: Hooked) -> None:
     assert hooked.agent["said_what"] == "it asks for a permission: make"
     hooked.tell({**ASKS, "tool_input": {"command": "make install"}})
     assert hooked.agent["said_what"] == "it asks for a permission: make install"
+    hooked.tell({**ASKS, "tool_name": "AskUserQuestion", "tool_input": {"questions": [{"question": "Keep it?"}]}})
+    # The reminder of a question speaks of a permission.
+    hooked.tell({"hook_event_name": "Notification", "notification_type": "permission_prompt", "session_id": "s-1"})
+    assert hooked.agent["said_what"] == "it asks a question: Keep it?"
 
 
 def test_what_an_agent_asks_cannot_reach_a_terminal(hooked: Hooked) -> None:
