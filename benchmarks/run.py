@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("run_of_ten_tickets", "store_transition", "status_of_200_agents", "supervision")
+BENCHMARKS = ("run_of_ten_tickets", "store_transition", "status_of_200_agents", "supervision", "server")
 
 
 def main() -> int:

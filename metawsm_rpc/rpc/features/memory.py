@@ -1,6 +1,5 @@
 """What features remember of a client: which document a person is at, and what was published and shown."""
 
-import shutil
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -36,6 +35,8 @@ class Memory:
     def forget(self) -> None:
         """Remove what was written for the editor."""
         if self.folder is not None:
+            import shutil
+
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
