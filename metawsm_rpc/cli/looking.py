@@ -5,9 +5,8 @@ import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from metawsm_rpc.answers import Observation
 from metawsm_rpc.cli import output
 from metawsm_rpc.cli.arguments import add_agent, add_part_of_run, add_run, count, selector
 from metawsm_rpc.cli.opening import service
@@ -15,6 +14,9 @@ from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.domain.models import Agent, Health, RunStatus
 from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.service import Service
+
+if TYPE_CHECKING:
+    from metawsm_rpc.answers import Observation
 
 _FOLLOW_SECONDS = 0.1
 _PART_BYTES = 65536
@@ -211,7 +213,7 @@ def _explain(parsed: Namespace) -> int:
     return 0
 
 
-def _decides(item: Observation, health: Health) -> bool:
+def _decides(item: "Observation", health: Health) -> bool:
     # A reason that counts the time is kept as it was when the state began.
     counts = item.source in ("activity", "progress")
     return (item.source, item.says) == (health.source, health.state) and (counts or item.observed == health.reason)

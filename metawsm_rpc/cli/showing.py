@@ -4,12 +4,15 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from metawsm_rpc.answers import Diffs
 from metawsm_rpc.cli import output
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.health import duration
 from metawsm_rpc.domain.models import Agent, Guidance, Merge, Repo, Run, RunDetail, RunSummary, Step, Workspace
+
+if TYPE_CHECKING:
+    from metawsm_rpc.answers import Diffs
 
 
 def show_runs(rows: Iterable[RunSummary], total: int, *, chosen: bool) -> None:
@@ -176,7 +179,7 @@ def _after(step: Step) -> str:
     return ", ".join(map(str, step.depends_on))
 
 
-def show_diffs(found: Diffs, *, patch: bool) -> None:
+def show_diffs(found: "Diffs", *, patch: bool) -> None:
     """Print the work of a run: its files with line counts, or the changes themselves."""
     for repo in found.repos:
         output.heading(f"{repo.ticket}: {repo.name} against {repo.base[:10]}")
