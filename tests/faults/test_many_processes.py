@@ -238,7 +238,7 @@ def check_rules(root: Root) -> None:
 def is_known(runs: Runs) -> bool:
     """Look; returns whether all agents that go by themselves have gone, and that is known."""
     agents = [agent for row in runs.verbs.runs().runs for agent in runs.store.agents(row.run_id)]
-    return all(agent.status not in LIVE or "b" <= (agent.launch or "")[0] for agent in agents)
+    return all(agent.status not in LIVE or (agent.launch or "")[0] >= "b" for agent in agents)
 
 
 def come_to_rest(runs: Runs, run_id: str) -> None:
