@@ -41,7 +41,7 @@ class LocalMachine:
         self.root = str(root)
         self._root = root
         self._environ = environ
-        self._terminals: dict[str, Terminals] = {}
+        self._terminals: dict[TmuxOptions, Terminals] = {}
         self._programs: dict[str, Programs] = {}
 
     def worktrees(self, policy: Mapping[str, Any]) -> "Worktrees":
@@ -85,10 +85,10 @@ class LocalMachine:
         """Return the tmux server of this policy's socket."""
         from metawsm_rpc.hosts.tmux.tmux import TmuxTerminals
 
-        socket = TmuxOptions.of(policy).socket
-        if socket not in self._terminals:
-            self._terminals[socket] = TmuxTerminals(self.root, socket)
-        return self._terminals[socket]
+        options = TmuxOptions.of(policy)
+        if options not in self._terminals:
+            self._terminals[options] = TmuxTerminals(self.root, options.socket, options.directory)
+        return self._terminals[options]
 
     def status_files(self) -> "StatusFiles":
         """Return the files in which programs say what they are doing."""

@@ -84,7 +84,7 @@ class _RunRules(NamedTuple):
     """What the policy of a run says to a sweep; it never changes."""
 
     policy: Mapping[str, Any]
-    socket: str
+    server: TmuxOptions
     terminals: Terminals
     thresholds: Thresholds
     profiles: dict[str, LaunchProfile]
@@ -196,7 +196,7 @@ class Sweeper:
             limits = HealthThresholds.of(policy)
             self._rules[run_id] = _RunRules(
                 policy,
-                TmuxOptions.of(policy).socket,
+                TmuxOptions.of(policy),
                 self._world.machine.terminals(policy),
                 Thresholds(limits.idle_seconds, limits.activity_stalled_seconds, limits.progress_stalled_seconds),
                 {},
@@ -206,16 +206,16 @@ class Sweeper:
     # --- looking ---
 
     def _look(self, agents: list[Agent]) -> list[_Judged]:
-        panes: dict[str, dict[str, Pane] | None] = {}
+        panes: dict[TmuxOptions, dict[str, Pane] | None] = {}
         questions: dict[str, dict[tuple[str, str], _Questions]] = {}
         seen, looks = [], []
         for agent in agents:
             rules = self._rules_of(agent.run_id)
-            if rules.socket not in panes:
-                panes[rules.socket] = _panes(rules.terminals)
+            if rules.server not in panes:
+                panes[rules.server] = _panes(rules.terminals)
             if agent.run_id not in questions:
                 questions[agent.run_id] = _questions(self._world.store.questions(agent.run_id))
-            by_launch = panes[rules.socket]
+            by_launch = panes[rules.server]
             pane = None if by_launch is None else by_launch.get(agent.launch or "")
             record = None if pane else self._exit_record(agent)
             asked = questions[agent.run_id].get((agent.ticket, agent.name), _Questions())

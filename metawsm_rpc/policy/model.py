@@ -103,6 +103,11 @@ class TmuxSection(Section):
     """The private tmux server that agents run in."""
 
     socket: Socket = Field(default="metawsm", description="The name of the server's socket (tmux -L).")
+    directory: str = Field(
+        default="",
+        description="The folder that tmux keeps the socket in; when it is empty, that of TMUX_TMPDIR where the run "
+        "is planned, else tmux's own. A run keeps it, so that every process finds its agents.",
+    )
     session_pattern: SessionPattern = Field(
         default="{agent}-{workspace}",
         description="How sessions are named: {agent} and at least one of {workspace} and {ticket}.",

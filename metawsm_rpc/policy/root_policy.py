@@ -14,6 +14,10 @@ from metawsm_rpc.errors import HostError, InvalidParamsError
 if TYPE_CHECKING:
     from metawsm_rpc.policy.loading import Resolved
     from metawsm_rpc.policy.migration import Migration
+    from metawsm_rpc.policy.model import Policy
+
+
+_SOCKETS = "/tmp"  # noqa: S108 - where tmux keeps its sockets unless it is told otherwise (tmux(1), -L)
 
 
 class Shown(NamedTuple):
@@ -35,12 +39,12 @@ class RootPolicy:
 
     def data(self) -> Mapping[str, Any]:
         """Return the resolved policy as plain data. Raises `InvalidPolicyError`."""
-        return self._resolve().required().model_dump(mode="json")
+        return self._as_data(self._resolve().required())
 
     def show(self) -> Shown:
         """Return the resolved policy, or all that is wrong with it."""
         resolved = self._resolve()
-        policy = None if resolved.policy is None else resolved.policy.model_dump(mode="json")
+        policy = None if resolved.policy is None else self._as_data(resolved.policy)
         return Shown(str(self.path), policy, resolved.problems)
 
     def init(self, *, force: bool) -> str:
@@ -70,6 +74,12 @@ class RootPolicy:
         from metawsm_rpc.policy.migration import migrate_file
 
         return migrate_file(self.path)
+
+    def _as_data(self, policy: "Policy") -> dict[str, Any]:
+        data: dict[str, Any] = policy.model_dump(mode="json")
+        # Not every process that will look at a run has this variable: an editor, an agent, a service.
+        data["tmux"]["directory"] = data["tmux"]["directory"] or self._environ.get("TMUX_TMPDIR") or _SOCKETS
+        return data
 
     def _resolve(self) -> "Resolved":
         from metawsm_rpc.policy.loading import resolve

@@ -63,9 +63,10 @@ class TicketOptions(NamedTuple):
 
 
 class TmuxOptions(NamedTuple):
-    """The private tmux server."""
+    """The private tmux server; `directory` is where its socket is, empty for where TMUX_TMPDIR says now."""
 
     socket: str = "metawsm"
+    directory: str = ""
     session_pattern: str = "{agent}-{workspace}"
 
     @classmethod

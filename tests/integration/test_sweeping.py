@@ -389,3 +389,18 @@ def _children(of: int) -> list[int]:
 
 def _command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+class TestAnotherEnvironment:
+    def test_finds_the_agents_where_the_run_left_them(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        begin(runs)
+        for place in (None, str(tmp_path)):
+            if place is None:
+                monkeypatch.delenv("TMUX_TMPDIR")
+            else:
+                monkeypatch.setenv("TMUX_TMPDIR", place)
+            with runs_on(runs.root) as others:
+                others.verbs.sweep(RUN)
+                assert runs.agent().status == "running"

@@ -36,7 +36,7 @@ def test_an_empty_policy_has_the_defaults_of_the_contract():
             "setup": [],
         },
         "tickets": {"backend": "files", "directory": "ttmp"},
-        "tmux": {"socket": "metawsm", "session_pattern": "{agent}-{workspace}"},
+        "tmux": {"socket": "metawsm", "directory": "", "session_pattern": "{agent}-{workspace}"},
         "execution": {
             "step_retries": 1,
             "max_parallel": 4,

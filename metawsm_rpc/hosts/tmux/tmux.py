@@ -33,7 +33,7 @@ _STARTS = 3
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SOCKET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
-_TMUX_NEEDS = re.compile(r"HOME|LANG|LC_.*|LOGNAME|PATH|SHELL|TERMINFO.*|TMPDIR|TMUX_TMPDIR|USER")
+_TMUX_NEEDS = re.compile(r"HOME|LANG|LC_.*|LOGNAME|PATH|SHELL|TERMINFO.*|TMPDIR|USER")
 """The variables that the server is started with; all others would be inherited from now on."""
 
 _NO_SERVER = ("no server running", "(No such file or directory)", "no current target")
@@ -74,11 +74,13 @@ class TmuxTerminals:
     pane `@metawsm_pane`, which a pane that a person splits off does not inherit.
     """
 
-    def __init__(self, root: str, socket: str = "metawsm") -> None:
+    def __init__(self, root: str, socket: str = "metawsm", directory: str = "") -> None:
+        """Keep the name of the server's socket, and the folder of it: empty for where TMUX_TMPDIR says now."""
         if not _SOCKET.fullmatch(socket):
             raise HostError(f"{socket!r} cannot be the name of a tmux socket: use letters, digits, '.', '_' and '-'.")
         self._root = _encoded(os.path.realpath(root))
         self._socket = socket
+        self._directory = directory or os.environ.get("TMUX_TMPDIR", "")
         self._commands = Commands(_TIMEOUT_SECONDS)
         self._is_new_enough = False
 
@@ -222,8 +224,8 @@ class TmuxTerminals:
 
     def attach_command(self, session: str) -> tuple[str, ...]:
         """Return the argv that shows a session in a person's terminal, inside another tmux too."""
-        folder = os.environ.get("TMUX_TMPDIR")  # where the socket is; that terminal may have another one
-        place = (f"TMUX_TMPDIR={folder}",) if folder else ("-u", "TMUX_TMPDIR")
+        # That terminal may look for sockets somewhere else.
+        place = (f"TMUX_TMPDIR={self._directory}",) if self._directory else ("-u", "TMUX_TMPDIR")
         attach = ("attach-session", "-t", f"={_checked(session)}")
         return ("env", "-u", "TMUX", *place, "tmux", "-L", self._socket, *attach)
 
@@ -322,12 +324,16 @@ class TmuxTerminals:
         finished = self._commands.run(
             argv[:-1],
             cwd="/",
-            environment={name: value for name, value in os.environ.items() if _TMUX_NEEDS.fullmatch(name)},
+            environment=self._environment(),
             stdin=stdin,
             label=f"tmux {label or commands[0][0]}",
             accept=None,
         )
         return finished.exit_code, finished.output.decode("utf-8", "replace"), finished.errors.strip()
+
+    def _environment(self) -> dict[str, str]:
+        place = {"TMUX_TMPDIR": self._directory} if self._directory else {}
+        return {name: value for name, value in os.environ.items() if _TMUX_NEEDS.fullmatch(name)} | place
 
     def _failure(self, message: str, code: int, errors: str) -> CommandError:
         reason = errors or f"exit code {code}"
