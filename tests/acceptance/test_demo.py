@@ -106,9 +106,15 @@ def test_the_work_of_both_tickets_is_merged_in_both_repositories(tmp_path: Path,
     assert processes_of(place) == []
 
 
-def test_every_part_is_announced_with_the_command_that_a_person_would_type(somewhere: Path) -> None:
+def test_each_part_names_its_command_and_diagnostics_are_told_as_they_come_and_go(somewhere: Path) -> None:
     ran = demo(somewhere, "--pace", "0.5")
     assert ran.code == 0, ran
+    every_part_is_announced_with_the_command_that_a_person_would_type(ran)
+    diagnostics_come_and_go(ran)
+    assert "\x1b" not in ran.out + ran.err
+
+
+def every_part_is_announced_with_the_command_that_a_person_would_type(ran: Ran) -> None:
     commands = [line.strip().removeprefix("$ ") for line in ran.out.splitlines() if line.startswith("   $ ")]
     request = "--ticket SHOP-1 --ticket SHOP-2 --repos api,web --run-id demo"
     (answer,) = (line for line in commands if line.startswith("metawsm answer "))
@@ -130,12 +136,9 @@ def test_every_part_is_announced_with_the_command_that_a_person_would_type(somew
     assert "✓ start coder on SHOP-1" in ran.err
     assert "· coder on SHOP-1: api answers /search" in ran.err
     assert "+def search(words):" in ran.out
-    assert "\x1b" not in ran.out + ran.err
 
 
-def test_diagnostics_are_told_as_they_come_and_go(somewhere: Path) -> None:
-    ran = demo(somewhere, "--pace", "0.5")
-    assert ran.code == 0, ran
+def diagnostics_come_and_go(ran: Ran) -> None:
     lines = [line for line in ran.err.splitlines() if line[0] in "■▲△"]
     question = "▲ SHOP-2, index.md:3 [guidance-pending] coder asks: How should a book look that is sold out?"
     (asked,) = (number for number, line in enumerate(lines) if line.startswith(question))
