@@ -96,9 +96,10 @@ the same root comes as well.
 {event}
 ```
 
-**`$/progress`** follows `run`, `resume` and `close`, under the `workDoneToken` that came with the request, or a token
-of the server's for clients with the capability `window.workDoneProgress`. Cancelling it stops the run; a close can be
-cancelled until it is decided.
+**`$/progress`** follows `run` and `resume` until the steps have ended, and `close` while it lasts: under a token of the
+server's for clients with the capability `window.workDoneProgress`, for others under the `workDoneToken` that they
+send among the parameters of the verb. `window/workDoneProgress/cancel` stops the run; a close can be cancelled until
+it is decided. `$/cancelRequest` cancels a request that is not answered yet; a `run` so cancelled is stopped.
 
 **`window/logMessage`** is the log; **`window/showMessage`** tells what a person must know, and nothing else.
 """
