@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import InvalidParamsError, NotTrustedError, StoreError
-from metawsm_rpc.policy.root_policy import RootPolicy
 from metawsm_rpc.policy.view import ExecutionLimits, TicketOptions, TmuxOptions
 from metawsm_rpc.ports.store import Store
-from metawsm_rpc.service import Service
 
 if TYPE_CHECKING:
     from metawsm_rpc.hosts.wsm_registry import WsmRegistry
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.ports.tickets import Tickets
     from metawsm_rpc.ports.watching import Watch
     from metawsm_rpc.ports.worktrees import Worktrees
+    from metawsm_rpc.service import Service
 
 STATE = ".metawsm"
 _DATABASE = "metawsm.db"
@@ -176,11 +175,14 @@ def open_service(
     overrides: Mapping[str, Any] | None = None,
     *,
     trusted: bool = True,
-) -> Service:
+) -> "Service":
     """Return the verbs on a root; nothing is made there until one of them needs it, nor ever if it is not trusted.
 
     Raises `NotTrustedError` when what is there belongs to somebody else.
     """
+    from metawsm_rpc.policy.root_policy import RootPolicy
+    from metawsm_rpc.service import Service
+
     state = root / STATE
     _check_owner(state)
     machine = LocalMachine(root, environ)
