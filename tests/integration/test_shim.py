@@ -137,7 +137,7 @@ def test_the_environment_file_is_private_and_does_not_stay(agents):
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "environment").stat().st_mode) == 0o600
     launch, _ = agents.ended("true")
-    assert {path.name for path in Path(launch.directory).iterdir()} == {"command", "exit"}
+    assert {path.name for path in Path(launch.directory).iterdir()} == {"command", "exit", "printed"}
 
 
 @pytest.mark.parametrize("argv", [(), ("",), ("-x",)])

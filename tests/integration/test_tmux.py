@@ -62,10 +62,10 @@ def test_the_last_words_of_an_agent_that_ends_at_once_are_kept(agents):
 
 def test_starting_a_launch_again_answers_the_session_that_is_there(agents):
     launch, pid = agents.start(*SLEEP)
-    until(lambda: _names(launch.directory) == {"command"})
+    until(lambda: _names(launch.directory) == {"command", "printed"})
     assert agents.terminals.start(launch) == pid
     assert len(agents.terminals.panes()) == 1
-    assert _names(launch.directory) == {"command"}
+    assert _names(launch.directory) == {"command", "printed"}
 
 
 def test_a_session_of_another_launch_is_in_the_way_and_stays(agents):
@@ -74,7 +74,7 @@ def test_a_session_of_another_launch_is_in_the_way_and_stays(agents):
     with pytest.raises(HostError, match=f"already a tmux session {launch.session}"):
         agents.terminals.start(other)
     assert [pane.pid for pane in agents.terminals.panes()] == [pid]
-    assert _names(other.directory) == {"command"}
+    assert _names(other.directory) == {"command", "printed"}
 
 
 @pytest.mark.parametrize(
@@ -421,3 +421,36 @@ def test_the_files_of_a_launch_are_private(agents):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in agents.root.rglob("*")}
     assert modes[launch.launch] == modes["transcripts"] == 0o700
     assert modes["command"] == modes["1"] == 0o600
+
+
+def test_screens_of_many_panes_come_with_one_call_without_those_that_are_gone(agents, monkeypatch):
+    shown = [agents.start("sh", "-c", f"echo 'shown by {number}'; exec sleep 1000")[0] for number in range(5)]
+    for launch in shown:
+        agents.wait_for_output(launch, b"\n")
+    panes = agents.terminals.panes()
+    gone = shown[2]
+    agents.terminals.end(gone.session, gone.launch, None, 1)
+    calls = []
+    run = agents.terminals._run
+    monkeypatch.setattr(
+        agents.terminals, "_run", lambda *commands, **more: calls.append(commands) or run(*commands, **more)
+    )
+    screens = agents.terminals.captures(panes)
+    assert len(calls) == 2  # the second begins behind the one that was gone
+    assert {launch: text.split("\n")[0] for launch, text in screens.items()} == {
+        launch.launch: f"shown by {number}" for number, launch in enumerate(shown) if launch is not gone
+    }
+    calls.clear()
+    agents.terminals.captures([pane for pane in panes if pane.launch != gone.launch])
+    assert len(calls) == 1
+    assert agents.terminals.captures([]) == {}
+
+
+def test_where_in_the_transcript_a_launch_begins_is_noted(agents):
+    first, _ = agents.ended("sh", "-c", "echo of the first")
+    agents.wait_for_output(first, b"first")
+    size = agents.terminals.read_transcript(first.transcript, 0, 0)[2]
+    assert agents.terminals.printed_before(first.directory) == 0
+    second, _ = agents.start(*SLEEP, transcript=first.transcript)
+    assert agents.terminals.printed_before(second.directory) == size
+    assert agents.terminals.printed_before(f"{second.directory}/nothing") == 0
