@@ -142,7 +142,8 @@ def test_done_is_not_taken_back_by_the_tool_that_said_it(hooked: Hooked) -> None
     hooked.tell(PROMPT)
     hooked.tell(TOOL)
     hooked.signal("done", "all of it")
-    for payload in (TOOL_ENDED, TOOL, ASKS, STOPPED, FAILED):
+    its_own = {**PROMPT, "prompt": "<task-notification>\n<task-id>b1</task-id>"}
+    for payload in (TOOL_ENDED, TOOL, ASKS, STOPPED, FAILED, its_own):
         hooked.tell(payload)
         assert hooked.agent["status"] == "completed"
     hooked.tell(PROMPT)

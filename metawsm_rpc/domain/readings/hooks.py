@@ -14,6 +14,9 @@ _SAID: frozenset[str] = frozenset({"working", "waiting", "idle", "error"})
 _PROMPTS = frozenset({"UserPromptSubmit", "BeforeAgent", "chat.message"})
 """Somebody has asked the program for something; `chat.message` is what opencode's plugins are called for."""
 
+_OWN_PROMPT = "<task-notification>"
+"""How claude's prompts to itself begin, which tell it that something it had left running has ended."""
+
 _BEGINNINGS = _PROMPTS | {"PreToolUse", "BeforeTool"}
 
 _ASKED = (
@@ -57,7 +60,7 @@ def told(runner: str, payload: Mapping[str, Any]) -> Told | None:
     return Told(
         cast("Said", statement.state),
         f"{statement.says}: {asked}" if asked else statement.says,
-        prompted=event in _PROMPTS,
+        prompted=event in _PROMPTS and not str(payload.get("prompt", "")).startswith(_OWN_PROMPT),
         begins=event in _BEGINNINGS,
         conversation=conversation if isinstance(conversation, str) and conversation else None,
     )
