@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Root
 from textual.app import App
+from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
@@ -87,7 +88,11 @@ def test_markup_of_others_is_shown_as_it_is_written() -> None:
 def running(root: Root) -> Root:
     root.repository("app")
     root.agents(one="cat", two="sleep 600")
-    root.run("T-1", extra=["--run-id", "r1"])
+    service = open_service(root.path)
+    service.create_ticket("T-1")
+    service.run(["T-1"], run_id="r1")
+    service.finish("r1")
+    service.shut_down()
     return root
 
 
@@ -111,7 +116,7 @@ def in_view(root: Root, test: Callable[[WatchApp, Pilot[int]], Coroutine[Any, An
         service.shut_down()
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -127,7 +132,7 @@ def told(app: WatchApp) -> str:
     return "\n".join(note.message for note in app._notifications)
 
 
-def test_words_narrow_what_is_shown_and_none_show_all_again(running: Root) -> None:
+def test_words_narrow_what_is_shown_and_help_names_every_key(running: Root) -> None:
     async def test(app: WatchApp, pilot: Pilot[int]) -> None:
         await pilot.press("slash", *"two", "enter")
         await eventually(lambda: len(rows_of(app, "agents")) == 1)
@@ -138,6 +143,11 @@ def test_words_narrow_what_is_shown_and_none_show_all_again(running: Root) -> No
         assert rows_of(app, "runs") == []
         await pilot.press("slash", "backspace", "enter")
         await eventually(lambda: len(rows_of(app, "agents")) == 2)
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, Page)
+        explained = {row.split()[0] for row in app.screen.log_view.lines if row}
+        bindings = [binding for binding in WatchApp.BINDINGS if isinstance(binding, Binding) and binding.show]
+        assert {binding.key_display or binding.key for binding in bindings} - explained == {"?"}
 
     in_view(running, test)
 
@@ -199,19 +209,6 @@ def test_a_question_can_be_answered_in_words_of_ones_own_on_several_lines(runnin
     assert question["answer"] == "no\nboth"
 
 
-def test_help_names_every_key(running: Root) -> None:
-    async def test(app: WatchApp, pilot: Pilot[int]) -> None:
-        await pilot.press("question_mark")
-        assert isinstance(app.screen, Page)
-        text = "\n".join(app.screen.log_view.lines)
-        for binding in WatchApp.BINDINGS:
-            if binding.show:  # type: ignore[union-attr]
-                key = binding.key_display or binding.key  # type: ignore[union-attr]
-                assert any(row.split()[0] == key for row in text.splitlines()) or key == "?", key
-
-    in_view(running, test)
-
-
 def test_what_keeps_the_view_from_its_work_is_told_and_it_goes_on(
     running: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,22 +229,15 @@ def test_what_keeps_the_view_from_its_work_is_told_and_it_goes_on(
     in_view(running, test)
 
 
-def test_a_defect_in_a_verb_is_told_and_the_view_goes_on(running: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(app: WatchApp, pilot: Pilot[int]) -> None:
-        monkeypatch.setattr(app._service, "explain", lambda *_, **__: 1 / 0)
-        await pilot.press("e")
-        await eventually(lambda: "ZeroDivisionError" in told(app))
-        await pilot.press("q")
-
-    assert in_view(running, test) == 0
-
-
-def test_quitting_asks_first_while_a_verb_is_under_way_and_waits_for_it(
+def test_a_defect_in_a_verb_is_told_and_quitting_asks_while_one_is_under_way(
     running: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
 
     async def test(app: WatchApp, pilot: Pilot[int]) -> None:
+        monkeypatch.setattr(app._service, "explain", lambda *_, **__: 1 / 0)
+        await pilot.press("e")
+        await eventually(lambda: "ZeroDivisionError" in told(app))
         monkeypatch.setattr(app._service, "explain", lambda *_, **__: release.wait(20))
         await pilot.press("e", "q")
         assert isinstance(app.screen, Confirm)
