@@ -400,6 +400,12 @@ class Service:
         if closer := self._closers.get(run_id):
             closer.interrupt()
 
+    def look_at_blocked(self, run_id: str) -> None:
+        """Look whether what blocked the last close of a run is still in the way, and keep what is."""
+        from metawsm_rpc.engine import blocked
+
+        blocked.look_again(self.world, run_id)
+
     def cleanup(
         self, run_id: str | None = None, *, ticket: str | None = None, keep_workspaces: bool = False
     ) -> answers.Cleaned:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Blocked, Merge, Run
-from metawsm_rpc.domain.wire import wire
 from metawsm_rpc.engine import stopping
+from metawsm_rpc.engine.blocked import keep
 from metawsm_rpc.engine.tidying import tidy
 from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
@@ -25,7 +25,7 @@ from metawsm_rpc.errors import (
 )
 from metawsm_rpc.policy.view import CloseRules
 from metawsm_rpc.ports.merging import MergeRequest, Merging, RefMove, Rehearsed
-from metawsm_rpc.ports.store import CLOSE_BLOCKED, CloseJournal, Lease
+from metawsm_rpc.ports.store import CloseJournal, Lease
 
 _TRIES = 3
 """How often a close is rehearsed again because a base moved meanwhile."""
@@ -76,11 +76,7 @@ class Closer:
                     transaction.move_run(self._run.run_id, "close")
                 journal = self._merge(lease)
         except CloseBlockedError as error:
-            with self._world.store.transaction() as transaction:
-                data = {"blocked": wire(error.details)}
-                transaction.record(
-                    self._run.run_id, "merge", self._run.run_id, CLOSE_BLOCKED, message=error.message, data=data
-                )
+            keep(self._world, self._run.run_id, error.details, error.message)
             raise
         finally:
             # However it ends, no branch stays locked by us.

@@ -45,3 +45,21 @@ def test_a_run_that_goes_on_takes_them_away(runs: Runs) -> None:
     assert [one.reason for one in runs.store.blocked(RUN)] == ["wrong_branch"]
     runs.verbs.iterate(RUN, feedback="go on")
     assert runs.store.blocked(RUN) == ()
+
+
+def test_a_look_again_keeps_what_is_still_in_the_way(runs: Runs) -> None:
+    left = [runs.folder("app") / "left.txt", runs.folder("lib") / "left.txt"]
+    for one in left:
+        one.write_text("left\n")
+    with pytest.raises(CloseBlockedError):
+        runs.verbs.close(RUN)
+    before = runs.store.seq()
+    runs.verbs.look_at_blocked(RUN)
+    assert runs.store.seq() == before
+    left[0].unlink()
+    runs.verbs.look_at_blocked(RUN)
+    assert [one.repo for one in runs.store.blocked(RUN)] == ["lib"]
+    left[1].unlink()
+    runs.verbs.look_at_blocked(RUN)
+    assert runs.store.blocked(RUN) == ()
+    assert runs.run().status == "completed"

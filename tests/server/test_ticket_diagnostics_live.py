@@ -141,6 +141,18 @@ async def test_a_close_that_is_blocked(root: Root) -> None:
         await at.none_on(path, "close-blocked")
 
 
+async def test_a_close_that_is_not_blocked_any_more(root: Root) -> None:
+    async with editor(root) as at:
+        run, path = await started(at, "echo left > left.txt\n" + DONE)
+        await at.ask("wait", runId=run, timeout=20)
+        with pytest.raises(Exception, match="cannot be closed"):
+            await at.ask("close", runId=run)
+        await at.diagnostic(path, "close-blocked")
+        (workspace,) = (await at.ask("status", runId=run))["workspaces"]
+        os.unlink(Path(workspace["repos"][0]["path"], "left.txt"))  # noqa: PTH108 - a test may block
+        await at.none_on(path, "close-blocked")
+
+
 async def test_healthy_work_has_none(root: Root) -> None:
     async with editor(root) as at:
         run, path = await started(at, DONE)

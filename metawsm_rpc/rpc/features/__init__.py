@@ -60,6 +60,8 @@ async def begin(server: "MetawsmServer") -> None:
     """Show what is wrong with policies before anybody opens one, and hear of it when they change on disk."""
     policy_file = await server.threads.on("looks", import_module, f"{__name__}.policy_file")
     await policy_file.all_checked(server)
+    blocked = await server.threads.on("looks", import_module, f"{__name__}.blocked")
+    server.spawn(blocked.watched(server))
     if server.client.can("workspace.didChangeWatchedFiles.dynamicRegistration"):
         await server.client.ask(types.CLIENT_REGISTER_CAPABILITY, policy_file.WATCH)
 
