@@ -6,7 +6,6 @@ counts until the close is decided.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -167,12 +166,12 @@ def _look(root: Root, run_id: str) -> tuple[bool, _Shown]:
 
 
 def _shown(steps: "Sequence[Step]", status: "RunStatus", *, over: bool) -> _Shown:
-    counts = Counter(step.status for step in steps)
-    settled = sum(counts[status] for status in _SETTLED)
+    settled = sum(step.status in _SETTLED for step in steps)
+    failed = sum(step.status == "failed" for step in steps)
     percentage = 100 * settled // len(steps) if steps else 100
     said = f"{settled} of {len(steps)} steps"
-    if counts["failed"]:
-        said += f", {counts['failed']} failed"
+    if failed:
+        said += f", {failed} failed"
     if over:
         return _Shown(f"{said}; the run is {status.replace('_', ' ')}", percentage)
     running = [step.name for step in steps if step.status == "running"]

@@ -217,7 +217,7 @@ class MetawsmProtocol(LanguageServerProtocol):
         return result
 
     @lsp_method(types.SHUTDOWN)
-    async def lsp_shutdown(self, *_: Any) -> None:
+    async def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override] # pygls' own are generators
         """Cancel what is under way; nothing more is taken."""
         mine = asyncio.current_task()
         for task in list(self._under_way.values()):
@@ -225,12 +225,12 @@ class MetawsmProtocol(LanguageServerProtocol):
                 task.cancel()
 
     @lsp_method(types.EXIT)
-    async def lsp_exit(self, *_: Any) -> None:
+    async def lsp_exit(self, *_: Any) -> None:  # type: ignore[override] # pygls' own are generators
         """End the process: well if `shutdown` came before."""
         self._server.end(0 if self._shutdown else 1)
 
     @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
-    async def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Any:
+    async def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Any:  # type: ignore[override] # pygls' own are generators
         """Carry a command out, in the request's own task so that it can be cancelled."""
         handler = self.fm.commands.get(params.command)
         if handler is None:
