@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from metawsm_rpc.engine.driving import Drive
+from metawsm_rpc.engine.holding import take
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import LostLeaseError
 from metawsm_rpc.ports.store import Lease
@@ -65,7 +66,7 @@ class Drives:
 
     def holding(self, run_id: str, act: Callable[[Lease], object]) -> None:
         """Take the run's lease, record a wish with it, and drive the run in the background."""
-        lease = self._world.store.acquire(run_id)
+        lease = take(self._world, run_id)
         try:
             act(lease)
         except BaseException:

@@ -1,11 +1,12 @@
 """Keeping a lease for as long as something is done with it, and noticing when somebody takes it over."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import LostLeaseError, StoreError
+from metawsm_rpc.errors import BusyError, LostLeaseError, StoreError
 from metawsm_rpc.ports.store import Lease
 
 _RENEW_SECONDS = 5.0
@@ -13,6 +14,22 @@ _RENEW_SECONDS = 5.0
 
 _LOOK_SECONDS = 0.05
 """How soon a takeover is noticed: a stop waits for what it cuts off."""
+
+
+_PATIENCE_SECONDS = 1.0
+"""How long to wait for a lease: a drive that has come to its end holds it for a moment yet."""
+
+
+def take(world: World, scope: str) -> Lease:
+    """Take a lease. Raises `BusyError` while somebody else has it, and keeps it."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return world.store.acquire(scope)
+        except BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
 
 
 @contextmanager
@@ -49,7 +66,7 @@ def kept(world: World, lease: Lease, on_loss: Callable[[], None] = lambda: None)
 @contextmanager
 def held(world: World, scope: str) -> Iterator[Lease]:
     """Take a lease for the block. Raises `BusyError` while somebody else has it."""
-    lease = world.store.acquire(scope)
+    lease = take(world, scope)
     try:
         with kept(world, lease):
             yield lease

@@ -43,8 +43,11 @@ _LEASE_SECONDS = 1.0
 _RENEW_SECONDS = 5.0
 """A third of the life of a lease."""
 
-_LAUNCH_SECONDS = 0.2
-"""How soon at most a new process is watched; many may be starting."""
+_SOON_SECONDS = 0.1
+"""How long at least between two sweeps that something called for."""
+
+_SPEECH = frozenset({"progress", "waiting", "working", "done", "failed", "heard", "answer", "deliver"})
+"""Events that an agent, or a person to it, has said something: the verdict on it may be another one now."""
 
 _TROUBLE_SECONDS = 1.0
 """How long to leave a store or a tmux alone that failed."""
@@ -92,6 +95,8 @@ class Supervisor:
         self._renewed = 0.0
         self._next_try = 0.0
         self._swept = 0.0
+        self._took = 0.0
+        self._is_outdated = True
         self._next_sweep = 0.0
         self._next_probe = 0.0
         self._looked = 0.0
@@ -132,7 +137,7 @@ class Supervisor:
         if self._next_sweep > self._swept + _EAGER_SECONDS:
             self._next_sweep = self._swept + _EAGER_SECONDS
             self._watch.wake()
-        return now - self._swept <= SWEEP_SECONDS
+        return not self._is_outdated and now - self._swept <= SWEEP_SECONDS
 
     def _run(self) -> None:
         try:
@@ -213,14 +218,16 @@ class Supervisor:
 
     def _sweep(self) -> None:
         began = time.monotonic()
+        self._is_outdated = False
         self._living = self._sweeper.sweep().living
         self._swept = time.monotonic()
+        self._took = self._swept - began
         for launch in self._watch.followed() - self._living.keys():
             self._watch.forget(launch)
         for launch, one in self._living.items():
             self._watch.follow(launch, one.pid, one.drop_box)
         self._take_up()
-        pause = min(max(SWEEP_SECONDS, (self._swept - began) / SHARE), _LONGEST_SWEEP_SECONDS)
+        pause = min(max(SWEEP_SECONDS, self._took / SHARE), _LONGEST_SWEEP_SECONDS)
         is_looked_at = began - self._looked < _INTEREST_SECONDS
         self._next_sweep = self._swept + (_EAGER_SECONDS if is_looked_at else pause)
 
@@ -252,10 +259,15 @@ class Supervisor:
         self._version = version  # what is committed from here on changes it again
         while fresh := self._world.store.events(self._since, _PAGE):
             self._since = fresh[-1].seq
-            if any(_came_alive(event) for event in fresh):
-                self._next_sweep = min(self._next_sweep, time.monotonic() + _LAUNCH_SECONDS)
+            if any(map(_calls_for_a_look, fresh)):
+                self._is_outdated = True
+                # Many may be starting or speaking at a time: sweeps take a tenth of the time at most.
+                soon = self._swept + max(_SOON_SECONDS, 10 * self._took)
+                self._next_sweep = min(self._next_sweep, max(soon, time.monotonic()))
             self._on_change(fresh)
 
 
-def _came_alive(event: Event) -> bool:
-    return event.entity == "agent" and event.to in LIVE and event.from_ not in LIVE
+def _calls_for_a_look(event: Event) -> bool:
+    """Return whether an agent has come alive, and is to be watched, or has spoken, and is to be judged."""
+    came_alive = event.entity == "agent" and event.to in LIVE and event.from_ not in LIVE
+    return came_alive or event.entity == "guidance" or event.type in _SPEECH
