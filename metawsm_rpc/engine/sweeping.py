@@ -15,9 +15,10 @@ from metawsm_rpc.domain.sentences import one_line
 from metawsm_rpc.engine import ends, mailbox, starts
 from metawsm_rpc.engine.evidence import Gatherer, Look, is_unattended, statements
 from metawsm_rpc.engine.interrupting import interrupt_step
+from metawsm_rpc.engine.transcript_gaps import TranscriptMender
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError
-from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, TranscriptLimits, profile_of
+from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, profile_of
 from metawsm_rpc.ports.folders import Dropped
 from metawsm_rpc.ports.store import ROOT_SCOPE, Transaction
 from metawsm_rpc.ports.terminals import Exit, Pane, Terminals
@@ -31,10 +32,6 @@ _OBSERVED_STATUS: Mapping[str, str] = {
     "waiting": "observe_waiting",
     "stalled": "observe_stalled",
 }
-
-
-_REPAIR_SECONDS = 60.0
-"""How often at most a transcript is taken up again."""
 
 
 class Living(NamedTuple):
@@ -104,7 +101,7 @@ class Sweeper:
         self._folders = world.machine.folders()
         self._gatherer = Gatherer(world)
         self._rules: dict[str, _RunRules] = {}
-        self._repaired: dict[str, float] = {}
+        self._mender = TranscriptMender(world)
 
         self._turn = threading.RLock()
 
@@ -153,7 +150,8 @@ class Sweeper:
         seen = [each.seen for each in judged]
         for one in seen:
             if one.pane is not None and not one.pane.piped:
-                self._repair_transcript(one.agent)
+                rules = self._rules_of(one.agent.run_id)
+                self._mender.mend(one.agent, rules.terminals, rules.policy)
         living = {one.pane.launch: self._living(one.agent, one.pane) for one in seen if one.pane is not None}
         if run_ids is None:
             self._gatherer.forget_all_but(living)
@@ -347,37 +345,6 @@ class Sweeper:
                         interrupt_step(transaction, step, self._rules_of(run_id).policy)
         finally:
             self._world.store.release(lease)
-
-    def _repair_transcript(self, agent: Agent) -> None:
-        """Let the transcript go on after its writer died, and tell of the gap."""
-        launch, now = agent.launch or "", self._world.clock()
-        if now - self._repaired.get(launch, 0.0) < _REPAIR_SECONDS:
-            return  # it died again, as on a full disk: not at every look
-        self._repaired[launch] = now
-        rules = self._rules_of(agent.run_id)
-        key = f"{agent.ticket}/{agent.name}"
-        told = [
-            event
-            for event in self._world.store.events(run_id=agent.run_id)
-            if event.type == "transcript_gap" and event.entity_id == key
-        ]
-        if told and now - seconds(told[-1].at) < _REPAIR_SECONDS:
-            return  # another process has taken it up
-        try:
-            rules.terminals.repair_transcript(
-                agent.session, agent.transcript, TranscriptLimits.of(rules.policy).max_bytes
-            )
-        except HostError as error:
-            message = f"the transcript has stopped: {error.message}"
-        else:
-            message = "the transcript had stopped and goes on; what was printed meanwhile is missing"
-        with self._world.store.transaction() as transaction:
-            transaction.record(agent.run_id, "agent", key, "transcript_gap", message=message)
-
-
-def _is_still(now: Agent, seen: Agent) -> bool:
-    """Return whether an agent is live, in the launch that was looked at."""
-    return now.status in LIVE and now.launch == seen.launch
 
 
 def _may_speak(agent: Agent) -> bool:
