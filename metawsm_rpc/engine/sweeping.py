@@ -347,6 +347,11 @@ class Sweeper:
             self._world.store.release(lease)
 
 
+def _is_still(now: Agent, seen: Agent) -> bool:
+    """Return whether an agent is live, in the launch that was looked at."""
+    return now.status in LIVE and now.launch == seen.launch
+
+
 def _may_speak(agent: Agent) -> bool:
     return agent.status in LIVE or agent.status == "completed" or starts.is_begun(agent)
 
