@@ -46,8 +46,8 @@ _RENEW_SECONDS = 5.0
 _SOON_SECONDS = 0.1
 """How long at least between two sweeps that something called for."""
 
-_SPEECH = frozenset({"progress", "waiting", "working", "done", "failed", "heard", "answer", "deliver"})
-"""Events that an agent, or a person to it, has said something: the verdict on it may be another one now."""
+_SPEECH = frozenset({"progress", "waiting", "working", "done", "failed"})
+"""Events that an agent has said something: the verdict on it may be another one now."""
 
 _TROUBLE_SECONDS = 1.0
 """How long to leave a store or a tmux alone that failed."""
@@ -269,5 +269,5 @@ class Supervisor:
 
 def _calls_for_a_look(event: Event) -> bool:
     """Return whether an agent has come alive, and is to be watched, or has spoken, and is to be judged."""
-    came_alive = event.entity == "agent" and event.to in LIVE and event.from_ not in LIVE
-    return came_alive or event.entity == "guidance" or event.type in _SPEECH
+    moved = event.entity == "agent" and event.to in LIVE and event.from_ != event.to
+    return moved or event.entity == "guidance" or event.type in _SPEECH
