@@ -109,8 +109,8 @@ def call(argv: Sequence[str]) -> int:
     )
     verb.arguments(parser)
     add_common(parser)
-    # A text may follow a flag: send RUN --agent NAME TEXT.
-    return verb.call(parser.parse_intermixed_args(words))
+    # A text may follow a flag: send RUN --agent NAME TEXT. What follows `--` is never a flag.
+    return verb.call(parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words))
 
 
 def _take_word(words: list[str]) -> str | None:
