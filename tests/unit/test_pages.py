@@ -21,6 +21,7 @@ class TestAddresses:
             Address("run", ("k7q2x9ra",)),
             Address("transcript", ("r1", "MEN-1:2", "claude")),
             Address("diff", ("r1", "Über 𝔘", "app")),
+            Address("diff", ("r1", "a/b", "100%41 ?#")),
             Address("doctor", ()),
         ],
     )
