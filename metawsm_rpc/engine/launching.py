@@ -159,6 +159,7 @@ class Launcher:
                 directory=folders.launch_directory(context.paths, launch),
                 transcript=agent.transcript,
                 transcript_max_bytes=TranscriptLimits.of(self._policy).max_bytes,
+                runner=context.profile.runner,
             )
         )
         try:

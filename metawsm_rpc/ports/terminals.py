@@ -8,7 +8,8 @@ class Launch(NamedTuple):
     """One start of one agent.
 
     `directory` is a private folder for this launch (environment file, exit record, drop box),
-    `environment` the complete environment of the program, `transcript` where its output goes.
+    `environment` the complete environment of the program, `transcript` where its output goes,
+    `runner` the kind of program.
     """
 
     run_id: str
@@ -22,10 +23,14 @@ class Launch(NamedTuple):
     directory: str
     transcript: str
     transcript_max_bytes: int
+    runner: str = "shell"
 
 
 class Pane(NamedTuple):
-    """What tmux says of one agent's pane; `activity` is in seconds since the epoch, `id` tmux's own."""
+    """What tmux says of one agent's pane; `activity` is in seconds since the epoch, `id` tmux's own.
+
+    `command` is the name of the process in its foreground, empty for the runner `shell`.
+    """
 
     session: str
     pid: int

@@ -53,7 +53,8 @@ _PANE_FIELDS = (
     "#{@metawsm_launch}",
     "#{@metawsm_pane}",
     "#{pane_id}",
-    "#{pane_current_command}",
+    # tmux asks the system for each; only of a program with a face of its own does it tell anything.
+    "#{?#{@metawsm_program},#{pane_current_command},}",
     "#{pane_title}",
 )
 
@@ -258,6 +259,7 @@ class TmuxTerminals:
             "@metawsm_ticket": _encoded(launch.ticket),
             "@metawsm_agent": _encoded(launch.agent),
             "@metawsm_launch": launch.launch,
+            "@metawsm_program": "" if launch.runner == "shell" else _encoded(launch.runner),
         }
         shim = ("/bin/sh", launches.SHIM, launch.directory, launch.launch)
         pipe = transcripts.pipe_command(launch.transcript, launch.transcript_max_bytes)
@@ -354,4 +356,6 @@ def _encoded(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
+    if "%" not in text:  # as nearly always, for each agent in every sweep
+        return text
     return os.fsdecode(re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()))
