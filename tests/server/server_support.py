@@ -38,7 +38,7 @@ class Wire:
         self.errors = b""
         self.answer_requests = True
         self.replies: dict[str, Any] = {}
-        self._last = 0
+        self._last = 1000  # tests use small numbers themselves
         self._over = False
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._read_errors, daemon=True)]
