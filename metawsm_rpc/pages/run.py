@@ -5,6 +5,7 @@ Times are absolute, so that a page changes only when the run does.
 
 from collections.abc import Iterable, Iterator
 
+from metawsm_rpc.domain.appearance import reason_of, state_of
 from metawsm_rpc.domain.markdown import code, inline, table
 from metawsm_rpc.domain.models import Agent, Guidance, Repo, Run, RunDetail, RunSummary, Step, Workspace
 
@@ -68,13 +69,12 @@ def _headline(run: Run) -> str:
 
 
 def _agent(agent: Agent) -> tuple[str, ...]:
-    exited = "" if agent.exit_code is None else f"exited with {agent.exit_code}"
     return (
         inline(agent.name),
         inline(agent.ticket),
         agent.status,
-        agent.health.state if agent.health else "",
-        inline(agent.health.reason if agent.health else exited),
+        state_of(agent) if agent.health else "",
+        inline(reason_of(agent)),
         moment(agent.last_progress_at),
         str(agent.restarts),
     )

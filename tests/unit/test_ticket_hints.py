@@ -29,6 +29,7 @@ def titles(of: View, **options: Any) -> list[str]:
         (view(), ["Run"]),
         (view(closed=["r1"]), ["Run"]),
         (view(detail(agents=(at("running", "healthy"),))), ["Run r1: running (a healthy)", "Stop", "Review"]),
+        (view(detail(agents=(at("waiting", "healthy"),))), ["Run r1: running (a waiting)", "Stop", "Review"]),
         (view(detail(status="completed", agents=(SETTLED,))), ["Run r1: completed (a completed)", "Review", "Close"]),
         (view(detail(status="closing", agents=(SETTLED,))), ["Run r1: closing (a completed)", "Review", "Close"]),
         (view(detail(status="stopped", agents=(at("stopped"),))), ["Run r1: stopped (a stopped)", "Resume", "Review", "Run"]),

@@ -6,6 +6,7 @@ What agents say and print is escaped, or stands in a block of code: no hover has
 from collections.abc import Iterator, Mapping
 
 from metawsm_rpc.answers import TicketRow
+from metawsm_rpc.domain.appearance import reason_of, state_of
 from metawsm_rpc.domain.markdown import code, fenced, inline, shown, table
 from metawsm_rpc.domain.models import LIVE, Agent, RunDetail
 from metawsm_rpc.rpc.features.troubles import runs_of
@@ -65,11 +66,9 @@ def _run(detail: RunDetail, ticket: str) -> Iterator[str]:
 
 
 def _row(agent: Agent) -> tuple[str, ...]:
-    health = agent.health
-    exited = "" if agent.exit_code is None else f"exited with {agent.exit_code}"
     return (
         inline(agent.name),
         agent.status,
-        health.state if health else "",
-        inline(health.reason if health else exited),
+        state_of(agent) if agent.health else "",
+        inline(reason_of(agent)),
     )

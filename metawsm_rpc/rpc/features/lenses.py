@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from lsprotocol import types
 
 from metawsm_rpc.answers import TicketRow
-from metawsm_rpc.domain.models import Agent, RunDetail
+from metawsm_rpc.domain.appearance import state_of
+from metawsm_rpc.domain.models import RunDetail
 from metawsm_rpc.rpc.features.offers import Offer, answers, at_work
 from metawsm_rpc.rpc.features.troubles import runs_of
 from metawsm_rpc.rpc.view import View
@@ -49,15 +50,11 @@ def _on_run(detail: RunDetail, ticket: str, view: View, *, asks: bool) -> Iterat
 def _told(detail: RunDetail, ticket: str) -> str:
     """Return how a run is: `Run r1: running (worker idle)`."""
     mine = [agent for agent in detail.agents if agent.ticket == ticket]
-    counted = Counter(map(_state, mine))
+    counted = Counter(map(state_of, mine))
     how = (
-        f"{mine[0].name} {_state(mine[0])}"
+        f"{mine[0].name} {state_of(mine[0])}"
         if len(mine) == 1
         else ", ".join(f"{number} {state}" for state, number in counted.items())
     )
     status = detail.run.status.replace("_", " ")
     return f"Run {detail.run.run_id}: {status}" + (f" ({how})" if how else "")
-
-
-def _state(agent: Agent) -> str:
-    return agent.health.state if agent.health else agent.status

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from lsprotocol import types
 
+from metawsm_rpc.domain.appearance import state_of
 from metawsm_rpc.domain.markdown import one_line
 from metawsm_rpc.pages.address import Address
 from metawsm_rpc.rpc.features.places import START, ticket_range, uri_of
@@ -46,12 +47,11 @@ def _all(view: View, *, documents: bool) -> Iterator[types.WorkspaceSymbol]:
             container_name=f"run, {run.status.replace('_', ' ')}",
         )
         for agent in detail.agents:
-            health = agent.health.state if agent.health else agent.status
             yield types.WorkspaceSymbol(
                 location=place(agent.ticket, "transcript", run.run_id, agent.ticket, agent.name),
                 name=f"{agent.name} on {agent.ticket}",
                 kind=types.SymbolKind.Object,
-                container_name=f"agent of {run.run_id}, {health}",
+                container_name=f"agent of {run.run_id}, {state_of(agent)}",
             )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from metawsm_rpc.answers import TicketRow
+from metawsm_rpc.domain.appearance import reason_of
 from metawsm_rpc.domain.markdown import one_line
 from metawsm_rpc.domain.models import Agent, Blocked, Guidance, RunDetail, Step
 from metawsm_rpc.rpc.view import View
@@ -131,17 +132,11 @@ def _of_agent(agent: Agent, about: Mapping[str, Any], error: str | None, *, asks
 
 
 def _why(agent: Agent, error: str | None) -> str:
-    """Return why an agent is as it is; of one that failed, the run's error may be its own words.
-
-    What an agent says of itself moves it at once; the verdict on it follows with the next look.
-    """
-    if agent.health is not None:
-        outdated = agent.said == agent.status != agent.health.state
-        return f"it says so: {agent.said_what}" if outdated and agent.said_what else agent.health.reason
+    """Return why an agent is as it is; of one that failed, the run's error may be its own words."""
     own = f"{agent.ticket}: {agent.name} failed: "
-    if error and error.startswith(own):
+    if agent.health is None and error and error.startswith(own):
         return error.removeprefix(own)
-    return "it said so" if agent.exit_code is None else f"it exited with {agent.exit_code}"
+    return reason_of(agent) or "it said so"
 
 
 def _question(question: Guidance, about: Mapping[str, Any]) -> Trouble:
