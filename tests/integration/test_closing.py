@@ -11,7 +11,6 @@ import pytest
 from conftest import Root, command, git, make_repository
 from engine_support import RUN, WAITS, Runs, branches, crash, hook, process, runs_on, sessions, until, worktrees
 
-from metawsm_rpc import service
 from metawsm_rpc.domain.models import Blocked
 from metawsm_rpc.engine import holding
 from metawsm_rpc.engine.closing import Closer
@@ -28,6 +27,7 @@ from metawsm_rpc.hosts.git.git import Git
 from metawsm_rpc.hosts.git.merging import GitMerging
 from metawsm_rpc.hosts.git.worktrees import GitWorktrees
 from metawsm_rpc.ports.store import CloseJournal, Lease
+from metawsm_rpc.service import ending
 from metawsm_rpc.store import leases
 
 BOTH = ["app", "lib"]
@@ -625,12 +625,12 @@ class TestTwoAtOnce:
         @contextmanager
         def somebody_is_quicker(world: World, scope: str) -> Iterator[Lease]:
             with runs_on(runs.root) as other:
-                monkeypatch.setattr(service, "held", holding.held)
+                monkeypatch.setattr(ending, "held", holding.held)
                 other.verbs.close(RUN)
             with holding.held(world, scope) as lease:
                 yield lease
 
-        monkeypatch.setattr(service, "held", somebody_is_quicker)
+        monkeypatch.setattr(ending, "held", somebody_is_quicker)
         answer = runs.verbs.close(RUN)
         assert (answer.run.status, answer.merges) == ("closed", ())
         assert_merged(runs.root, "T-1")

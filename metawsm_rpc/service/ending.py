@@ -1,0 +1,92 @@
+"""The verbs that bring the work of a run home: sync, close, cleanup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from metawsm_rpc.engine.holding import held
+from metawsm_rpc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from metawsm_rpc import answers
+else:
+    answers = LazyModule("metawsm_rpc.answers")
+
+
+from metawsm_rpc.service.root import RootService
+
+
+class Ending(RootService):
+    """Bringing work home."""
+
+    def sync(
+        self,
+        run_id: str | None = None,
+        *,
+        ticket: str | None = None,
+        strategy: Literal["merge", "rebase"] = "merge",
+    ) -> answers.SyncAnswer:
+        """Bring the bases into the workspaces of a run; conflicts are left for agent or person."""
+        from metawsm_rpc.engine import workspaces
+
+        run = self.select(run_id, ticket)
+        with held(self.world, run.run_id) as lease:
+            run = self.world.store.run(run.run_id)
+            return answers.SyncAnswer(workspaces.sync(self.world, run, lease, ticket=ticket, strategy=strategy))
+
+    def close(
+        self, run_id: str | None = None, *, ticket: str | None = None, dry_run: bool = False
+    ) -> answers.CloseAnswer:
+        """Merge all repositories of a run, or none.
+
+        Raises `CloseBlockedError` when something blocks and this is no rehearsal.
+        """
+        from metawsm_rpc.domain.charts import advance
+        from metawsm_rpc.domain.lifecycles import RUN
+        from metawsm_rpc.engine.closing import Closer
+
+        run = self.select(run_id, ticket)
+        if dry_run:
+            outcome = Closer(self.world, run.run_id).rehearse()
+            return answers.CloseAnswer(run, outcome.merges, outcome.blocked)
+        self._sweeper.sweep([run.run_id])
+        run = self.world.store.run(run.run_id)
+        advance(RUN, run.status, "close", entity=f"run {run.run_id}")
+        if run.status == "closed":
+            return answers.CloseAnswer(run, (), ())
+        with held(self.world, run.run_id) as lease:
+            if self.world.store.run(run.run_id).status == "closed":  # by somebody else, a moment ago
+                return answers.CloseAnswer(self.world.store.run(run.run_id), (), ())
+            closer = self._closers[run.run_id] = Closer(self.world, run.run_id)
+            try:
+                outcome = closer.close(lease)
+            finally:
+                del self._closers[run.run_id]
+        return answers.CloseAnswer(self.world.store.run(run.run_id), outcome.merges, outcome.blocked)
+
+    def interrupt_close(self, run_id: str) -> None:
+        """Let a close that is under way here give up, which it does until its decision; harmless otherwise."""
+        if closer := self._closers.get(run_id):
+            closer.interrupt()
+
+    def look_at_blocked(self, run_id: str) -> None:
+        """Look whether what blocked the last close of a run is still in the way, and keep what is."""
+        from metawsm_rpc.engine import blocked
+
+        blocked.look_again(self.world, run_id)
+
+    def cleanup(
+        self, run_id: str | None = None, *, ticket: str | None = None, keep_workspaces: bool = False
+    ) -> answers.Cleaned:
+        """Put away what a settled run left: sessions, and worktrees unless they are to be kept."""
+        from metawsm_rpc.engine import stopping, tidying
+
+        run = self._at_rest(run_id, ticket)
+        with held(self.world, run.run_id) as lease:
+            with self.world.store.transaction(lease) as transaction:
+                transaction.move_run(run.run_id, "cleanup")
+            stopping.end_sessions(self.world, self.world.store.agents(run.run_id), lease)
+            stopping.end_strays(self.world, run.run_id)
+            if keep_workspaces:
+                return answers.Cleaned(*tidying.spare(self.world, run))
+            return answers.Cleaned(*tidying.tidy(self.world, run, lease))

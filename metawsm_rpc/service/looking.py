@@ -1,0 +1,134 @@
+"""The verbs that show how runs and agents are, and what they made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
+
+from metawsm_rpc.domain.clock import timestamp
+from metawsm_rpc.domain.models import SETTLED, RunDetail, RunStatus
+from metawsm_rpc.errors import (
+    InvalidParamsError,
+)
+from metawsm_rpc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from metawsm_rpc import answers
+else:
+    answers = LazyModule("metawsm_rpc.answers")
+
+
+from metawsm_rpc.service.root import RootService
+
+
+class Looking(RootService):
+    """What there is to see of runs."""
+
+    def runs(
+        self,
+        *,
+        tickets: Sequence[str] = (),
+        statuses: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> answers.RunsListed:
+        """List the runs of this root, newest first."""
+        if not self._has_state():
+            return answers.RunsListed((), 0, 0)
+        self._look()
+        rows, total, seq = self.world.store.summaries(tickets=tickets, statuses=statuses, limit=limit, offset=offset)
+        return answers.RunsListed(rows, total, seq)
+
+    def status(self, run_id: str | None = None, *, ticket: str | None = None) -> RunDetail:
+        """Show one run whole, reconciled with the world."""
+        from metawsm_rpc.engine import workspaces
+
+        run = self.select(run_id, ticket)
+        if self._trusted:
+            workspaces.refresh(self.world, run)  # first: progress that git shows counts in the look
+        self._look([run.run_id])
+        return self.world.store.detail(run.run_id)
+
+    def wait(
+        self,
+        run_id: str | None = None,
+        *,
+        ticket: str | None = None,
+        until: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> answers.Waited:
+        """Wait until a run comes to one of these statuses; by default until it is settled."""
+        if unknown := set(until) - set(get_args(RunStatus)):
+            raise InvalidParamsError(
+                f"No run ever is {' or '.join(sorted(unknown))}; there are: {', '.join(get_args(RunStatus))}."
+            )
+        run = self.select(run_id, ticket)
+        wanted = frozenset(until) or SETTLED
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for _ in self._looks(deadline):
+            run = self.world.store.run(run.run_id)
+            if run.status in wanted:
+                return answers.Waited(run, reached=True)
+        return answers.Waited(run, reached=False)
+
+    def events(self, *, since: int = 0, limit: int | None = None, run_id: str | None = None) -> answers.EventsListed:
+        """List what happened, in order."""
+        if not self._has_state():
+            return answers.EventsListed((), 0)
+        found = None if run_id is None else self.world.store.find_run(run_id).run_id
+        return answers.EventsListed(self.world.store.events(since, limit, found), self.world.store.seq())
+
+    def explain(self, run_id: str | None = None, *, agent: str, ticket: str | None = None) -> answers.Explained:
+        """Say why an agent is judged as it is: all that was looked at."""
+        run = self.select(run_id, ticket)
+        self._look([run.run_id])
+        found = self.agent(run, agent, ticket)
+        verdict = self._sweeper.explain(found) if self._trusted else None
+        evidence = verdict.evidence if verdict else ()
+        return answers.Explained(
+            found.health, tuple(answers.Observation(e.source, e.observed, timestamp(e.at), e.says) for e in evidence)
+        )
+
+    def transcript(
+        self,
+        run_id: str | None = None,
+        *,
+        agent: str,
+        ticket: str | None = None,
+        offset: int = 0,
+        limit: int = 65536,
+        raw: bool = False,
+    ) -> answers.TranscriptPart:
+        """Return what an agent printed; a negative offset counts from the end."""
+        from metawsm_rpc.engine import talking
+
+        if limit < 0:
+            raise InvalidParamsError(f"A limit counts bytes, so it cannot be {limit}.")
+        run = self.select(run_id, ticket)
+        found = self.agent(run, agent, ticket)
+        return answers.TranscriptPart(*talking.transcript(self.world, found, offset=offset, limit=limit, raw=raw))
+
+    def attach(self, run_id: str | None = None, *, agent: str, ticket: str | None = None) -> answers.Attachment:
+        """Return the command that shows an agent's terminal.
+
+        Raises `IllegalTransitionError` when it has ended.
+        """
+        from metawsm_rpc.engine import talking
+
+        run = self.select(run_id, ticket)
+        return answers.Attachment(*talking.attachment(self.world, self.agent(run, agent, ticket)))
+
+    def diff(
+        self,
+        run_id: str | None = None,
+        *,
+        ticket: str | None = None,
+        repo: str | None = None,
+        patch: bool = False,
+    ) -> answers.Diffs:
+        """Show the committed and uncommitted work of a run against its bases."""
+        from metawsm_rpc.engine import workspaces
+
+        run = self.select(run_id, ticket)
+        return answers.Diffs(workspaces.diff(self.world, run, ticket=ticket, repo=repo, patch=patch))

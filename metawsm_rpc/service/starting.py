@@ -1,0 +1,103 @@
+"""The verbs that make plans and start runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from metawsm_rpc.domain.models import Strategy
+from metawsm_rpc.errors import (
+    InvalidParamsError,
+    RunNotFoundError,
+)
+from metawsm_rpc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from metawsm_rpc import answers
+else:
+    answers = LazyModule("metawsm_rpc.answers")
+
+
+from metawsm_rpc.service.root import RootService
+
+
+class Starting(RootService):
+    """Plans and their runs."""
+
+    def run(
+        self,
+        tickets: Sequence[str],
+        *,
+        repos: Sequence[str] | None = None,
+        agents: Sequence[str] | None = None,
+        strategy: Strategy | None = None,
+        source: str | None = None,
+        base_branch: str | None = None,
+        run_id: str | None = None,
+        dry_run: bool = False,
+    ) -> answers.RunStarted:
+        """Start agents on tickets; answers as soon as the plan is stored, while execution goes on."""
+        from metawsm_rpc.engine import planning
+
+        request = planning.RunRequest(
+            tuple(tickets), _tuple(repos), _tuple(agents), strategy, source, base_branch, run_id, dry_run
+        )
+        self._check_free(run_id)
+        planned = planning.Planner(self.world, self._root_policy.data()).plan(request)
+        if planned.problems:
+            raise planned.problems[0]
+        new = planned.plan.run.run_id
+        lease = self.world.store.acquire(new)
+        try:
+            with self.world.store.transaction(lease) as transaction:
+                transaction.insert_plan(
+                    planned.plan.run, planned.policy, planned.plan.steps, planned.plan.agents, planned.plan.workspaces
+                )
+                transaction.move_run(new, "plan")
+                transaction.move_run(new, "pause" if dry_run else "start")
+        except BaseException:
+            self.world.store.release(lease)
+            raise
+        if dry_run:
+            self.world.store.release(lease)
+        else:
+            try:
+                self._drives.start(new, lease)
+            except KeyboardInterrupt:
+                from metawsm_rpc.engine import stopping
+
+                stopping.stop(self.world, new)
+                raise
+        return answers.RunStarted(new, self.world.store.run(new).status, self.world.store.steps(new))
+
+    def plan(
+        self,
+        tickets: Sequence[str],
+        *,
+        repos: Sequence[str] | None = None,
+        agents: Sequence[str] | None = None,
+        strategy: Strategy | None = None,
+        source: str | None = None,
+        base_branch: str | None = None,
+        run_id: str | None = None,
+    ) -> answers.PlanShown:
+        """Show what a run would do, and what stands in its way; stores nothing."""
+        from metawsm_rpc.engine import planning
+
+        request = planning.RunRequest(
+            tuple(tickets), _tuple(repos), _tuple(agents), strategy, source, base_branch, run_id
+        )
+        planned = planning.Planner(self.world, self._root_policy.data()).plan(request)
+        return answers.PlanShown(planned.plan.steps, tuple(map(planning.as_problem, planned.problems)))
+
+    def _check_free(self, run_id: str | None) -> None:
+        """Raise `InvalidParamsError` for the id of a run that there is: its driver is not asked for its lease."""
+        if run_id is not None and self._has_state():
+            with contextlib.suppress(RunNotFoundError):
+                self.world.store.run(run_id)
+                raise InvalidParamsError(f"A run {run_id} exists already; choose another --run-id, or resume it.")
+
+
+def _tuple(items: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if items is None else tuple(items)
