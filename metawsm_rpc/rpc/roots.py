@@ -97,6 +97,7 @@ class Roots:
         Raises `InvalidParamsError` when it is no folder.
         """
         from metawsm_rpc.composition import resolve_root
+
         try:
             path = self.of_folders[0].path if name is None else path_of(name)
             if path is not None:
