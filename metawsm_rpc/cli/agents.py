@@ -84,7 +84,8 @@ def _data(text: str | None) -> dict[str, object] | None:
         return None
     try:
         data = json.loads(text)
-    except ValueError as error:
+        json.dumps(data, allow_nan=False)  # Python reads more than there is in JSON
+    except (ValueError, RecursionError) as error:
         raise InvalidParamsError(f"--data is no JSON: {error}.") from error
     if not isinstance(data, dict):
         raise InvalidParamsError("--data must be a JSON object.")

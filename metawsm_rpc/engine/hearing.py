@@ -137,6 +137,7 @@ def from_data(data: Mapping[str, Any]) -> Heard:
         or not all(isinstance(text, str) for text in texts)
         or not isinstance(told.conversation, str | None)
         or not isinstance(heard.at, int | float)
+        or not heard.at >= 0  # nor is it no number
     ):
         raise ValueError("a value is of another kind")
     return heard

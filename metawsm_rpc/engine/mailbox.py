@@ -85,36 +85,37 @@ def _name(world: World) -> str:
 
 def receive(world: World, transaction: Transaction, agent: Agent, item: Dropped) -> None:
     """Apply what lies in the drop box of an agent, once; what cannot be is recorded as refused."""
-    if not transaction.receive(f"{agent.run_id}/{agent.ticket}/{agent.name}/{item.id}"):
+    name = item.id.encode(errors="backslashreplace").decode()
+    if not transaction.receive(f"{agent.run_id}/{agent.ticket}/{agent.name}/{name}"):
         return
     try:
-        heard = _heard(item.text)
-        # The box belongs to one agent; it cannot speak for another.
-        if heard is not None:
-            hearing.apply(
-                world, transaction, heard._replace(run_id=agent.run_id, ticket=agent.ticket, agent=agent.name)
-            )
-            return
-        signal = signals.from_text(item.text)
-        signal = signal._replace(run_id=agent.run_id, ticket=agent.ticket, agent=agent.name)
+        _apply(world, transaction, agent, item)
     except MetawsmError as error:
-        _refuse(transaction, agent, error)
+        _refuse(transaction, agent, error.message)
+    except Exception as error:  # noqa: BLE001 - whatever one agent leaves, the others are still to be looked at
+        _refuse(transaction, agent, f"What lies in the drop box cannot be applied: {type(error).__name__}.")
+
+
+def _apply(world: World, transaction: Transaction, agent: Agent, item: Dropped) -> None:
+    # The box belongs to one agent; it cannot speak for another.
+    run_id, ticket, name = agent.run_id, agent.ticket, agent.name
+    heard = _heard(item.text)
+    if heard is not None:
+        hearing.apply(world, transaction, heard._replace(run_id=run_id, ticket=ticket, agent=name))
         return
+    signal = signals.from_text(item.text)._replace(run_id=run_id, ticket=ticket, agent=name)
     try:
         told = signals.apply(world, transaction, signal)
     except MetawsmError as error:
-        _refuse(transaction, agent, error)
         _refuse_to_answer(world, signal, error.message)
-    else:
-        if told.event.type == "stale_signal":
-            _refuse_to_answer(
-                world, signal, "This is not the agent's latest launch, so the question was only recorded."
-            )
+        raise
+    if told.event.type == "stale_signal":
+        _refuse_to_answer(world, signal, "This is not the agent's latest launch, so the question was only recorded.")
 
 
-def _refuse(transaction: Transaction, agent: Agent, error: MetawsmError) -> None:
+def _refuse(transaction: Transaction, agent: Agent, message: str) -> None:
     key = f"{agent.ticket}/{agent.name}"
-    transaction.record(agent.run_id, "agent", key, "signal_refused", message=error.message)
+    transaction.record(agent.run_id, "agent", key, "signal_refused", message=message)
 
 
 def _refuse_to_answer(world: World, signal: Signal, reason: str) -> None:

@@ -142,7 +142,7 @@ def from_text(text: str) -> Signal:
     try:
         values = json.loads(text)
         signal = Signal(**{**values, "choices": tuple(values.get("choices") or ())})
-        json.dumps(values, ensure_ascii=False).encode()  # no half of a surrogate pair
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # no half of a surrogate pair
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidParamsError(f"What lies in the drop box is no signal: {error}.") from error
     texts = (signal.run_id, signal.ticket, signal.agent, signal.launch, signal.type, *signal.choices)

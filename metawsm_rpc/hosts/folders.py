@@ -112,7 +112,7 @@ class LocalFolders:
                     for entry in entries
                     if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False)
                 )
-            return tuple(Dropped(name, (box / name).read_text("utf-8", "replace")) for _, name in files)
+            return tuple(Dropped(name, _text(box / name)) for _, name in files)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -190,6 +190,14 @@ def _waiting_mark(paths: AgentPaths, guidance_id: str) -> str:
     from hashlib import sha256
 
     return f"{paths.drop_box}/.wait-{sha256(guidance_id.encode()).hexdigest()[:32]}"
+
+
+def _text(file: Path) -> str:
+    """Return what a file says; nothing for one that another user has left there, which nobody here can read."""
+    try:
+        return file.read_text("utf-8", "replace")
+    except PermissionError:
+        return ""
 
 
 def _make_private(directory: Path) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from metawsm_rpc.domain.models import Agent, Event, Guidance, Health, Repo, Run, Step
+from metawsm_rpc.errors import InvalidParamsError
 
 RUN_COLUMNS = ", ".join(Run._fields)
 STEP_COLUMNS = ", ".join(f'"{field}"' for field in Step._fields)
@@ -22,8 +23,11 @@ _HEALTH_AT = Agent._fields.index("health")
 
 
 def dump(value: Any) -> str:
-    """Return compact JSON for a column."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Return compact JSON for a column. Raises `InvalidParamsError` for what JSON has no word for."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise InvalidParamsError("JSON has neither NaN nor infinite numbers; leave them out.") from error
 
 
 @lru_cache(maxsize=2048)  # each transition reads all steps of its run, and most lists are alike

@@ -118,6 +118,8 @@ def test_a_signal_needs_the_environment_of_an_agent_and_a_type_that_there_is(cli
     assert_refused(cli("signal", "finished", *agent, code=2), 2, "finished", "done")
     assert_refused(cli("signal", "progress", "m", "--data", "{", *agent, code=2), 2, "--data")
     assert_refused(cli("signal", "progress", "m", "--data", "[]", *agent, code=2), 2, "object")
+    for number in ("NaN", "1e999"):
+        assert_refused(cli("signal", "progress", "m", "--data", f'{{"a": {number}}}', *agent, code=2), 2, "--data")
     assert "only recorded" in cli("signal", "done", *agent).err
     assert cli.ask("status", "r1")["agents"][0]["status"] == "pending"
 

@@ -304,6 +304,7 @@ class TestDropBoxes:
             {"choices": 5},
             {"choices": [{}]},
             {"data": "text"},
+            {"data": {"a": float("nan")}},
             {"guidance_id": 7},
             {"launch": None},
             {"more": 1},
@@ -317,6 +318,41 @@ class TestDropBoxes:
         assert [event.message for event in runs.events("progress")] == ["good"]
         assert list(self.box(runs).iterdir()) == []
         assert runs.agent().status == "running"
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"at": float("nan")}, {"at": -1e300}, {"at": "now"}, {"told": {"said": "working", "what": "\ud800"}}],
+    )
+    def test_refuse_what_no_hook_tells_and_go_on(self, runs: Runs, change: dict[str, Any]) -> None:
+        begin(runs)
+        heard = {"run_id": RUN, "ticket": "T-1", "agent": "worker", "launch": runs.agent().launch, "at": 2e9}
+        (self.box(runs) / "1").write_text(
+            json.dumps({"heard": {**heard, "told": {"said": "working", "what": "it works"}, **change}})
+        )
+        runs.verbs.status(RUN)
+        assert len(runs.events("signal_refused")) == 1
+        assert list(self.box(runs).iterdir()) == []
+
+    def test_take_files_of_any_name(self, runs: Runs) -> None:
+        begin(runs)
+        self.drop(runs, "progress", "read", name=os.fsdecode(b"\xff"))
+        runs.verbs.status(RUN)
+        assert [event.message for event in runs.events("progress")] == ["read"]
+        assert list(self.box(runs).iterdir()) == []
+
+    def test_refuse_what_only_another_user_can_read(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin(runs)
+        theirs = self.drop(runs, "progress", "unread")
+
+        def read_text(file: Path, *how: str) -> str:
+            if file == theirs:  # nothing is kept from root
+                raise PermissionError(13, "Permission denied")
+            with file.open(encoding=how[0], errors=how[1]) as opened:
+                return opened.read()
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+        runs.verbs.status(RUN)
+        assert len(runs.events("signal_refused")) == 1
 
     def test_refuse_a_question_whose_id_is_taken(self, runs: Runs) -> None:
         begin(runs)
