@@ -6,7 +6,7 @@ from metawsm_rpc.cli import output
 from metawsm_rpc.cli.arguments import add_part_of_run, add_run, selector
 from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.verbs import Verb
-from metawsm_rpc.domain.models import Blocked
+from metawsm_rpc.domain.models import Blocked, Run
 from metawsm_rpc.errors import CloseBlockedError
 
 
@@ -35,10 +35,20 @@ def _close(parsed: Namespace) -> int:
                 [(m.repo, m.ticket, m.base, m.from_[:10], m.to[:10], m.kind) for m in closed.merges],
                 empty="There is nothing to merge.",
             )
-        would = "would be" if parsed.dry_run else "is"
         if not closed.blocked:
-            output.line(f"Run {closed.run.run_id} {would} closed.", colour="green")
+            _show_outcome(closed.run, dry_run=parsed.dry_run)
     return CloseBlockedError.exit_status if closed.blocked else 0
+
+
+def _show_outcome(run: Run, *, dry_run: bool) -> None:
+    if not dry_run or run.status == "closed":
+        output.line(f"Run {run.run_id} is closed.", colour="green")
+    elif run.status in ("completed", "closing"):
+        output.line(f"Run {run.run_id} would be closed.", colour="green")
+    else:
+        output.line(
+            f"Nothing is in the way, but run {run.run_id} is {output.said(run.status)}: it can be closed when completed."
+        )
 
 
 def _show_blocked(blocked: tuple[Blocked, ...]) -> None:
@@ -64,6 +74,8 @@ def _sync(parsed: Namespace) -> int:
             [(one.name, one.ticket, one.result, ", ".join(one.files)) for one in synced.repos],
             empty="There is nothing to bring up to date.",
         )
+        if any(one.result == "conflict" for one in synced.repos):
+            output.say("Resolve the conflicts in the worktrees and commit; `metawsm status` says where they are.")
     return 0
 
 

@@ -198,19 +198,27 @@ def _explain(parsed: Namespace) -> int:
     if health is None:
         output.line(f"{agent.name} on {agent.ticket} is {agent.status}, so nothing is expected of it.")
     else:
+        since = _when(health.since)
         output.line(
-            f"{agent.name} on {agent.ticket} is {health.state}: {health.reason} ({health.source}, since {health.since})"
+            f"{agent.name} on {agent.ticket} is {health.state}: {health.reason} ({health.source}, since {since})"
         )
     decided = next((item for item in explained.evidence if health and _decides(item, health)), None)
     output.table(
         ("", "evidence", "observed", "at", "speaks for"),
         [
-            ("=>" if item is decided else "", item.source, item.observed, item.at, item.says or "-")
+            ("=>" if item is decided else "", item.source, item.observed, _when(item.at), item.says or "-")
             for item in explained.evidence
         ],
         empty="Nothing was looked at.",
     )
     return 0
+
+
+def _when(at: str) -> str:
+    """Return when something was seen: for a person how long ago, which is short."""
+    from metawsm_rpc.cli.showing import ago
+
+    return ago(at) if output.is_terminal(sys.stdout) else at
 
 
 def _decides(item: "Observation", health: Health) -> bool:
@@ -256,9 +264,11 @@ def _history(parsed: Namespace) -> int:
     if parsed.json:
         output.print_json(listed)
         return 0
-    output.table(
-        ("seq", "at", "run", "what", "event", "from", "to", "message"),
-        [(e.seq, e.at, e.run_id, f"{e.entity} {e.entity_id}", e.type, e.from_, e.to, e.message) for e in listed.events],
+    from metawsm_rpc.cli.showing import show_events
+
+    show_events(
+        listed.events,
+        of_one_run=run_id is not None,
         empty="Nothing has happened since." if parsed.since else "Nothing has happened yet.",
     )
     return 0

@@ -74,6 +74,11 @@ def line(text: str, *, colour: str | None = None) -> None:
     _write(sys.stdout, clean(text), colour)
 
 
+def said(state: str) -> str:
+    """Return a state as it stands in a sentence: `awaiting guidance`."""
+    return state.replace("_", " ")
+
+
 def clean(text: str) -> str:
     """Return text without control characters: names and messages may come from agents."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
@@ -136,7 +141,7 @@ def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell, COLOURS.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(said(cell), COLOURS[cell]) if cell in COLOURS else Text(cell) for cell in row))
     Console().print(shown)
 
 

@@ -1,5 +1,6 @@
 """How runs, steps and agents look to a person."""
 
+import os
 import shlex
 import sys
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from metawsm_rpc.cli import output
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.health import duration
-from metawsm_rpc.domain.models import Agent, Guidance, Merge, Repo, Run, RunDetail, RunSummary, Step, Workspace
+from metawsm_rpc.domain.models import Agent, Event, Guidance, Merge, Repo, Run, RunDetail, RunSummary, Step, Workspace
 
 if TYPE_CHECKING:
     from metawsm_rpc.answers import Diffs
@@ -32,9 +33,8 @@ def show_runs(rows: Iterable[RunSummary], total: int, *, chosen: bool) -> None:
         if row.error:
             output.line(f"{row.run_id}: {row.error}", colour="red")
         if row.guidance_pending:
-            output.line(
-                f"{row.run_id}: {row.guidance_pending} open question(s); metawsm status {row.run_id}", colour="yellow"
-            )
+            asked = "a question is open" if row.guidance_pending == 1 else f"{row.guidance_pending} questions are open"
+            output.line(f"{row.run_id}: {asked}; `metawsm status {row.run_id}` shows more.", colour="yellow")
     if total > len(listed):
         output.say(f"{len(listed)} of {total} runs; --limit shows more.")
 
@@ -55,7 +55,7 @@ def show_run(detail: RunDetail) -> None:
 
 
 def _headline(run: Run) -> None:
-    output.line(f"Run {run.run_id} is {run.status}", colour=output.COLOURS.get(run.status))
+    output.line(f"Run {run.run_id} is {output.said(run.status)}", colour=output.COLOURS.get(run.status))
     output.line(f"  {', '.join(run.tickets)} over {', '.join(run.repos)}, started {ago(run.created_at)}")
     if run.error:
         output.line(f"  {run.error}", colour="red")
@@ -105,7 +105,7 @@ def _show_workspaces(workspaces: Iterable[Workspace]) -> None:
             empty="",
         )
         for workspace in made:
-            output.line(f"{workspace.ticket} is in {workspace.path}", colour="dim")
+            output.line(f"{workspace.ticket} is in {_short(workspace.path)}", colour="dim")
         return
     output.table(
         ("ticket", "repository", "branch", "changed", "against base", "folder"),
@@ -123,6 +123,12 @@ def _show_workspaces(workspaces: Iterable[Workspace]) -> None:
         ],
         empty="",
     )
+
+
+def _short(path: str) -> str:
+    """Return a path as a shell at home would take it."""
+    home = os.environ.get("HOME", "").rstrip("/")
+    return f"~{path[len(home) :]}" if home and path.startswith(f"{home}/") else path
 
 
 def _against_base(repo: Repo) -> str:
@@ -224,7 +230,42 @@ def _show_questions(guidance: Iterable[Guidance]) -> None:
         output.line(f"  {question.agent} on {question.ticket} asks: {question.question}", colour="yellow")
         for choice in question.choices:
             output.line(f"    - {choice}")
-        output.line(f"    metawsm answer {question.id} …")
+        output.line(f'    metawsm answer {question.id} "…"')
+
+
+def show_events(events: Iterable[Event], *, of_one_run: bool, empty: str) -> None:
+    """Print what happened: every member in a column for pipes, what a line of a terminal can hold for people."""
+    listed = tuple(events)
+    if not output.is_terminal(sys.stdout):
+        output.table(
+            ("seq", "at", "run", "what", "event", "from", "to", "message"),
+            [(e.seq, e.at, e.run_id, f"{e.entity} {e.entity_id}", e.type, e.from_, e.to, e.message) for e in listed],
+            empty=empty,
+        )
+        return
+    of_which = () if of_one_run else ("run",)
+    output.table(
+        ("seq", "at", *of_which, "what", "event"),
+        [(e.seq, _local(e.at), *((e.run_id,) if of_which else ()), _what(e), happened(e)) for e in listed],
+        empty=empty,
+    )
+
+
+def happened(event: Event) -> str:
+    """Return what an event tells, without when and of what."""
+    moved = f": {event.from_ or 'new'} to {event.to}" if event.to not in (None, event.from_) else ""
+    message = f" ({event.message})" if event.message else ""
+    return f"{event.type}{moved}{message}"
+
+
+def _what(event: Event) -> str:
+    return event.entity if event.entity_id == event.run_id else f"{event.entity} {event.entity_id}"
+
+
+def _local(at: str) -> str:
+    """Return the time of day here, with the date unless it is today's."""
+    then, now = time.localtime(seconds(at)), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S", then)
 
 
 def ago(at: str | None) -> str:

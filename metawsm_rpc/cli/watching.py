@@ -79,9 +79,9 @@ def _print_events(verbs: Service, *, as_json: bool) -> int:
 
 
 def _told(event: Event) -> str:
-    moved = f": {event.from_ or 'new'} to {event.to}" if event.to not in (None, event.from_) else ""
-    message = f" ({event.message})" if event.message else ""
-    return f"{event.at}  {event.run_id or '-'}  {event.entity} {event.entity_id}  {event.type}{moved}{message}"
+    from metawsm_rpc.cli.showing import happened
+
+    return f"{event.at}  {event.run_id or '-'}  {event.entity} {event.entity_id}  {happened(event)}"
 
 
 _MORE = """While it is open it is the supervisor of the root, unless another process is: deaths and signals of

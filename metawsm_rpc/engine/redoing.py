@@ -70,7 +70,7 @@ def restart(world: World, run_id: str, lease: Lease, *, name: str | None, ticket
         raise IllegalTransitionError(
             f"No agent of run {run_id} can be restarted ({_listed(agents)}).",
             hint="Name one that is completed, stopped or at work to start it again; "
-            f"`metawsm resume {run_id}` starts what has never been started.",
+            f"`metawsm resume {run_id}` goes on with what has been stopped or never started.",
         )
     with world.store.transaction(lease) as transaction:
         transaction.move_run(run_id, "restart")

@@ -193,10 +193,16 @@ def _request(server: MetawsmServer, verb: Verb) -> Handler:
 def _command(server: MetawsmServer, verb: Verb) -> Handler:
     # Editors send `[params]`, `[{}]`, `[null]`, `[]` or nothing; VS Code's menus a second null.
     async def command(*arguments: Any) -> Any:
-        sent = arguments[0] if arguments else None
-        return await server.command_handler(server, verb.name, {} if sent is None else sent)
+        return await server.command_handler(server, verb.name, _sent(arguments))
 
     return command
+
+
+def _sent(arguments: tuple[Any, ...]) -> Any:
+    """Return what a command was sent; a command line that an editor cut into words is one text again."""
+    if all(isinstance(one, str) for one in arguments):
+        return " ".join(arguments) if arguments else {}
+    return {} if arguments[0] is None else arguments[0]
 
 
 def serve(root: str | None = None) -> None:

@@ -55,7 +55,11 @@ def find_run(connection: sqlite3.Connection, prefix: str) -> Run:
     ).fetchall()
     ids = [row["run_id"] for row in found]
     if not prefix or not ids:
-        raise RunNotFoundError(f"There is no run {prefix!r} here; `metawsm runs` lists them.")
+        is_ticket = prefix and newest_run(connection, prefix) is not None
+        raise RunNotFoundError(
+            f"There is no run {prefix!r} here; `metawsm runs` lists them.",
+            hint=f"{prefix} is a ticket; `--ticket {prefix}` means its newest run." if is_ticket else None,
+        )
     if ids[0] != prefix and len(ids) > 1:
         listed = ", ".join(ids[:5])
         raise AmbiguousError(

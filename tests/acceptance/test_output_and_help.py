@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_support import Cli, assert_refused
-from conftest import DONE, Root, command
+from conftest import DONE, Root, command, git
 from rich.cells import cell_len
 
 from metawsm_rpc import __version__
@@ -90,6 +90,33 @@ def test_people_get_colours_unless_they_do_not_want_any(with_a_run: Cli) -> None
     assert "\x1b" not in on_a_terminal(root, "status", "nope", NO_COLOR="1")
     # A program that reads JSON may well sit at a terminal.
     json.loads(on_a_terminal(root, "--json", "status", "r1"))
+
+
+def test_tables_for_people_fit_80_columns(with_a_run: Cli) -> None:
+    for arguments in (["status"], ["status", "r1"], ["history"], ["history", "r1"], ["explain", "r1"]):
+        shown = on_a_terminal(with_a_run.root, *arguments, TERM="dumb", COLUMNS="80")
+        assert all(cell_len(line) <= 80 or "T-1 is in " in line for line in shown.splitlines()), shown
+    history = on_a_terminal(with_a_run.root, "history", "r1", TERM="dumb", COLUMNS="80")
+    assert re.search(r" \d\d:\d\d:\d\d +agent T-1/worker +launch: pending to running", history)
+
+
+def test_a_ticket_in_place_of_a_run_is_told_of(with_a_run: Cli) -> None:
+    assert "`--ticket T-1`" in with_a_run("status", "T-1", code=3).err
+    assert "--ticket" not in with_a_run("status", "T-2", code=3).err
+
+
+def test_a_rehearsed_close_says_what_would_become_of_the_run(with_a_run: Cli) -> None:
+    assert with_a_run("close", "--dry-run", code=5).out.startswith("✗ T-1, app: ")
+    git(Path(with_a_run.ask("status", "r1")["workspaces"][0]["repos"][0]["path"]), "commit", "-qam", "Work")
+    assert with_a_run("close", "--dry-run").out.endswith("Run r1 would be closed.\n")
+    with_a_run("restart", "r1", "--agent", "worker")
+    with_a_run("stop", "r1")
+    told = with_a_run("close", "r1", "--dry-run", code=None).out
+    assert "would be closed" not in told
+    assert "is stopped: it can be closed when completed" in told
+    with_a_run("complete", "r1")
+    with_a_run("close", "r1")
+    assert with_a_run("close", "r1", "--dry-run").out.endswith("Run r1 is closed.\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")

@@ -203,6 +203,20 @@ async def test_words_stand_for_what_a_verb_needs_most(root: Root) -> None:
         assert (await at.command("closeTicket"))["ticket"] == "T-1"
 
 
+async def test_a_text_that_an_editor_cut_into_words_is_one_again(root: Root) -> None:
+    async with plain(root) as at:
+        run = await at.run("T-1")
+        await at.until_agents(run)
+        assert (await at.command("send", "mind", "the", "menus"))["delivered"]
+        events = (await at.ask("events", runId=run))["events"]
+        assert [event["message"] for event in events if event["type"] == "sent"] == ["mind the menus"]
+        await at.ticket("T-2")
+        assert (await at.ask("status", runId=(await at.command("run", "T-1", "T-2"))["runId"]))["run"]["tickets"] == [
+            "T-1",
+            "T-2",
+        ]
+
+
 async def test_nothing_is_nothing_in_every_form(root: Root) -> None:
     async with plain(root) as at:
         run = await at.run("T-1")

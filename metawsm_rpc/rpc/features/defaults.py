@@ -240,7 +240,7 @@ def _as_parameters(verb: str, sent: Any) -> dict[str, Any]:
     if isinstance(sent, str):
         name = _WORDS.get(verb, "" if verb in _OF_RUN else None)
         if name is not None:
-            return {name: [sent] if name == "tickets" else sent}
+            return {name: sent.split() if name == "tickets" else sent}
     raise InvalidParamsError(f"The parameters of {verb} are an object, not {type(sent).__name__}.")
 
 
