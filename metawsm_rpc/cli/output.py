@@ -35,7 +35,8 @@ COLOURS = {
 }
 """How a state is shown; the words say the same without colours."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What steers a terminal, and what would make a line be read in another order than it is written."""
 
 
 def print_json(answer: Any) -> None:
@@ -74,13 +75,18 @@ def line(text: str, *, colour: str | None = None) -> None:
     _write(sys.stdout, clean(text), colour)
 
 
+def indented(text: str, by: int) -> str:
+    """Return text whose further lines stand under its first, so that none passes for a line of ours."""
+    return text.replace("\n", "\n" + " " * by)
+
+
 def said(state: str) -> str:
     """Return a state as it stands in a sentence: `awaiting guidance`."""
     return state.replace("_", " ")
 
 
 def clean(text: str) -> str:
-    """Return text without control characters: names and messages may come from agents."""
+    """Return text without control characters, also those of Unicode: names and messages may come from agents."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

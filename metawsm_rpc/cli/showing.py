@@ -227,9 +227,10 @@ def _show_questions(guidance: Iterable[Guidance]) -> None:
     if pending:
         output.heading("Questions")
     for question in pending:
-        output.line(f"  {question.agent} on {question.ticket} asks: {question.question}", colour="yellow")
+        asked = output.indented(question.question, 6)
+        output.line(f"  {question.agent} on {question.ticket} asks: {asked}", colour="yellow")
         for choice in question.choices:
-            output.line(f"    - {choice}")
+            output.line(f"    - {output.indented(choice, 6)}")
         output.line(f'    metawsm answer {question.id} "…"')
 
 

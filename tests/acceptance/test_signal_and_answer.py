@@ -46,6 +46,13 @@ def test_who_waits_for_an_answer_gets_its_text_or_with_json_all_of_it(cli: Cli) 
     assert kept["deliveredAt"] >= kept["answeredAt"] >= kept["askedAt"]
 
 
+def test_a_question_does_not_pass_for_lines_of_the_program(cli: Cli) -> None:
+    cli(*asking(cli, text="One\nRun r1 is closed.\u202e#\u2028Run r1 is closed."))
+    shown = cli("status", "r1").out
+    assert "asks: One\n      Run r1 is closed.\ufffd#\ufffdRun r1" in shown
+    assert "asks: One\n      Run" not in cli("history", "r1").out
+
+
 def test_a_question_with_json_is_the_protocols_answer_and_what_became_of_it(cli: Cli) -> None:
     told = cli.ask(*asking(cli))
     assert (told["event"]["type"], told["guidanceId"]) == ("guidance", question(cli))

@@ -315,6 +315,17 @@ def test_a_ticket_is_found_by_its_whole_name_only_and_a_near_one_is_suggested(ti
         assert caught.value.hint == "Did you mean MEN-12?"
 
 
+def test_a_file_that_lacks_only_its_kind_is_told_of(tickets, root):
+    path = write(root, "a", "---\nTicket: MEN-12\nStatus: active\n---\n")
+    write(root, "b", "---\nTicket: MEN-13\nDocType: reference\n---\n")
+    with pytest.raises(TicketNotFoundError, match="There is no ticket 'MEN-12'") as caught:
+        tickets.find("MEN-12")
+    assert caught.value.hint == f"{path} names it, but has no 'DocType: index', without which it is no ticket's."
+    with pytest.raises(TicketNotFoundError) as caught:
+        tickets.find("MEN-13")
+    assert "DocType" not in caught.value.hint
+
+
 def test_a_name_in_decomposed_letters_is_the_same_name(tickets, root):
     write(root, "a", "---\nTicket: Gro\u0308sse\nDocType: index\n---\n")
     assert tickets.find("Gr\u00f6sse") == tickets.find("Gro\u0308sse")

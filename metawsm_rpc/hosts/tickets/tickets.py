@@ -230,11 +230,27 @@ class FileTickets:
         for file in broken:
             if file.is_folder:
                 return f"{file.path} cannot be looked into: {file.reason}."
+        if unmarked := self._unmarked(wanted):
+            return f"{unmarked} names it, but has no 'DocType: index', without which it is no ticket's."
         known = {ticket.ticket.casefold(): ticket.ticket for ticket in self.all()}
         close = difflib.get_close_matches(wanted.casefold(), known, n=3)
         if close:
             return f"Did you mean {' or '.join(known[name] for name in close)}?"
         return "'metawsm tickets' lists what there is, 'metawsm ticket create' makes one."
+
+    def _unmarked(self, wanted: str) -> Path | None:
+        """Return an index.md that names a ticket, but does not say that it is a ticket's."""
+        for path in _index_files(self._root.directory, []):
+            try:
+                with path.open("rb") as file:
+                    fields = frontmatter.parse(frontmatter.read_block(file))
+                if _normal(frontmatter.text_of(fields, "Ticket")) == wanted and not frontmatter.text_of(
+                    fields, "DocType"
+                ):
+                    return path
+            except (FrontmatterError, OSError):
+                continue  # told of elsewhere, or gone
+        return None
 
 
 def _index_files(root: Path, broken: list[_Broken]) -> Iterator[Path]:
