@@ -1,6 +1,7 @@
 """The drives of this process: one thread for each run that it drives."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,13 +17,20 @@ class _Underway(NamedTuple):
     thread: threading.Thread
 
 
+class Failure(NamedTuple):
+    """What ended a drive, a defect or a store in trouble, and when, by the monotonic clock."""
+
+    at: float
+    error: BaseException
+
+
 class Drives:
     """Starts drives, waits for them, and ends them with the process."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._underway: dict[str, _Underway] = {}
-        self._failures: dict[str, BaseException] = {}
+        self._failures: dict[str, Failure] = {}
 
     def start(self, run_id: str, lease: Lease) -> None:
         """Drive a run in the background with a lease that is given up at the end, and also on an error here."""
@@ -31,7 +39,8 @@ class Drives:
                 # It has lost the run, or the lease would not be here; it is at its last writes.
                 self._underway[run_id].thread.join()
             drive = Drive(self._world, run_id, lease)
-        except BaseException:
+        except BaseException as error:
+            self._failures[run_id] = Failure(time.monotonic(), error)
             self._world.store.release(lease)
             raise
         self._failures.pop(run_id, None)
@@ -46,7 +55,7 @@ class Drives:
             # A stop has taken over, and tells of it itself.
             return
         except BaseException as error:  # noqa: BLE001 - raised again in wait(), in the caller's thread
-            self._failures[run_id] = error
+            self._failures[run_id] = Failure(time.monotonic(), error)
         finally:
             self._world.store.release(lease)
 
@@ -61,8 +70,12 @@ class Drives:
             if thread.is_alive():
                 return False
         if failure := self._failures.pop(run_id, None):
-            raise failure
+            raise failure.error
         return True
+
+    def failure(self, run_id: str) -> Failure | None:
+        """Return what ended the latest drive of a run that has not been raised to anybody."""
+        return self._failures.get(run_id)
 
     def holding(self, run_id: str, act: Callable[[Lease], object]) -> None:
         """Take the run's lease, record a wish with it, and drive the run in the background."""
@@ -76,7 +89,7 @@ class Drives:
 
     def close(self) -> None:
         """Cut off every drive; what was under way is picked up by the next one."""
-        for drive, _ in self._underway.values():
+        for drive, _ in tuple(self._underway.values()):
             drive.interrupt()
-        for _, thread in self._underway.values():
+        for _, thread in tuple(self._underway.values()):
             thread.join()

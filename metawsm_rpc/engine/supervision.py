@@ -22,6 +22,15 @@ from metawsm_rpc.ports.watching import Watch
 _BREATH_SECONDS = 0.01
 """How long to let writes to the store come together; they are to be known within 50 ms."""
 
+_COMMIT_SECONDS = 1.0
+"""How long a commit may wait for its disk after the kernel has told of the write."""
+
+_NEXT_COMMIT_SECONDS = 0.1
+"""The same for one that follows another at once."""
+
+_FAILED_SECONDS = 10.0
+"""How long to leave a run alone that could not be driven."""
+
 SWEEP_SECONDS = 1.0
 """How long at least from one sweep to the next, when nothing happens."""
 
@@ -100,6 +109,8 @@ class Supervisor:
         self._next_sweep = 0.0
         self._next_probe = 0.0
         self._looked = 0.0
+        self._ask_until = float("-inf")
+        self._blamed: BaseException | None = None
         self._told: str | None = None
         self._version = -1
         self._patience: float | None = None
@@ -116,7 +127,8 @@ class Supervisor:
         return self._since
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; the lease is taken at once when it is free."""
+        self._watch.wake()
         self._thread.start()
 
     def stop(self) -> None:
@@ -146,6 +158,8 @@ class Supervisor:
                     self._turn()
                 except Exception as error:  # noqa: BLE001 - whatever it is, agents need their supervisor
                     self._tell(error)
+                    # A death that it was woken for may not have been noted.
+                    self._is_outdated, self._next_sweep = True, 0.0
                     self._over.wait(_TROUBLE_SECONDS)
                 else:
                     self._told = None
@@ -164,7 +178,9 @@ class Supervisor:
                 self._over.wait(_EMPTY_SECONDS)
                 return
             self._patience = self._watch.follow_store()
-        woken = self._watch.wait(self._patience_left())
+        patience, began = self._patience_left(), time.monotonic()
+        woken = self._watch.wait(patience)
+        is_early = time.monotonic() < began + patience
         self._hold()
         if self._lease is not None:
             if woken.dead:
@@ -173,18 +189,24 @@ class Supervisor:
                 self._sweep()
             if time.monotonic() >= self._next_probe:
                 self._next_probe = time.monotonic() + self._prober.probe()
-        self._hand_on()
+        is_written = self._hand_on()
+        if is_early:
+            # The kernel tells of a write before the disk has it, and nobody tells of the commit. One that
+            # was found may not be the one that was told of.
+            self._ask_until = time.monotonic() + (_NEXT_COMMIT_SECONDS if is_written else _COMMIT_SECONDS)
         if not woken.dead:
             self._over.wait(_BREATH_SECONDS)
 
     def _patience_left(self) -> float:
         """Return how long to wait at most, until the next sweep or until the store has to be asked."""
         patience = self._patience or 0.0
+        if time.monotonic() < self._ask_until:
+            patience = min(patience, _BREATH_SECONDS)
         if self._lease is None:
             return patience
         return max(0.0, min(patience, min(self._next_sweep, self._next_probe) - time.monotonic()))
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         trouble = error if isinstance(error, MetawsmError) else InternalError(f"{type(error).__name__}: {error}")
         if trouble.message != self._told:
             self._told = trouble.message
@@ -210,6 +232,8 @@ class Supervisor:
         except BusyError:
             return  # somebody was quicker
         except LostLeaseError:
+            if self._lease is not None:
+                self._world.store.release(self._lease)
             self._lease = None
             for launch in self._watch.followed():
                 self._watch.forget(launch)
@@ -240,22 +264,36 @@ class Supervisor:
     def _take_up(self) -> None:
         """Drive runs that nobody drives although something of them can be done."""
         for run_id in self._world.store.abandoned():
+            failure = self._drives.failure(run_id)
+            if failure is not None and time.monotonic() < failure.at + _FAILED_SECONDS:
+                if failure.error is not self._blamed:
+                    self._blamed = failure.error
+                    self._tell(failure.error)
+                continue
             try:
                 lease = self._world.store.acquire(run_id)
             except BusyError:
                 continue  # somebody does by now
+            self._drive(run_id, lease)
+
+    def _drive(self, run_id: str, lease: Lease) -> None:
+        try:
             with self._world.store.transaction(lease) as transaction:
                 transaction.record(
                     run_id, "run", run_id, "taken_up", message="nobody was driving it; the supervisor goes on with it"
                 )
-            self._drives.start(run_id, lease)
+        except BaseException:
+            self._world.store.release(lease)
+            raise
+        self._drives.start(run_id, lease)
 
     # --- news ---
 
-    def _hand_on(self) -> None:
+    def _hand_on(self) -> bool:
+        """Tell of the events that are new; return whether the store was written."""
         version = self._world.store.data_version()
         if version == self._version:
-            return
+            return False
         self._version = version  # what is committed from here on changes it again
         while fresh := self._world.store.events(self._since, _PAGE):
             self._since = fresh[-1].seq
@@ -265,6 +303,7 @@ class Supervisor:
                 soon = self._swept + max(_SOON_SECONDS, 10 * self._took)
                 self._next_sweep = min(self._next_sweep, max(soon, time.monotonic()))
             self._on_change(fresh)
+        return True
 
 
 def _calls_for_a_look(event: Event) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,10 @@ from engine_support import RUN, WAITS, Runs, hook, pid_in, process, runs_on, unt
 
 from metawsm_rpc.domain.models import Event
 from metawsm_rpc.engine import supervision
+from metawsm_rpc.engine.driving import Drive
 from metawsm_rpc.engine.supervision import Supervisor
-from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.errors import MetawsmError, StoreError
+from metawsm_rpc.hosts import agent_watch
 
 SUPERVISES = """
 import sys
@@ -135,6 +138,26 @@ class TestNoticesAtOnce:
             (box / ".half").rename(box / "half")
             assert news.of_type("progress").message == "half is done"
             until(lambda: not any(box.iterdir()))
+
+    def test_a_signal_whose_commit_waits_for_a_slow_disk(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(agent_watch, "_TOLD_SECONDS", 1000.0)
+        begin(runs)
+        agent = runs.agent()
+        ask, seen = runs.store.data_version, dict[int, float]()
+
+        def late() -> int:
+            """Return what was true a moment ago: the kernel tells of a write before anybody can see it."""
+            now = time.monotonic()
+            seen.setdefault(ask(), now)
+            return max((version for version, at in seen.items() if now - at > 0.2), default=0)
+
+        monkeypatch.setattr(runs.store, "data_version", late)
+        with supervised(runs) as news:
+            until(lambda: news.supervisor.supervises)
+            runs.verbs.signal(
+                RUN, ticket="T-1", agent="worker", launch=agent.launch or "", type="progress", message="m"
+            )
+            assert news.of_type("progress").message == "m"
 
     def test_what_agents_of_other_processes_do(self, runs: Runs) -> None:
         with supervised(runs) as news:
@@ -340,3 +363,50 @@ class TestTrouble:
             runs.let_go()
             assert news.of_type("exit").to == "completed"
         assert [trouble.kind for trouble in news.troubles] == ["internal"]
+
+    @pytest.mark.usefixtures("rarely")
+    def test_hides_no_death(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(supervision, "_TROUBLE_SECONDS", 0.01)
+        begin(runs)
+        with supervised(runs) as news:
+            watched(runs, news)
+            real = runs.verbs._sweeper.note_ends
+
+            def fail(agents: object) -> None:
+                monkeypatch.setattr(runs.verbs._sweeper, "note_ends", real)
+                raise StoreError("It is locked.")
+
+            monkeypatch.setattr(runs.verbs._sweeper, "note_ends", fail)
+            os.kill(runs.agent().pid or 0, signal.SIGKILL)
+            assert news.of_type("die").to == "dead"
+        assert [trouble.message for trouble in news.troubles] == ["It is locked."]
+
+    def test_of_a_drive_is_told_and_not_made_again_and_again(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin(runs)
+        with supervised(runs) as news:
+            watched(runs, news)
+
+            def fail(drive: Drive) -> None:
+                raise ZeroDivisionError("a defect")
+
+            monkeypatch.setattr(Drive, "run", fail)
+            with runs.store.transaction() as transaction:
+                transaction.set_agent(RUN, "T-1", "worker", due="restart")
+            until(lambda: news.troubles)
+            swept = news.supervisor._swept
+            until(lambda: news.supervisor._swept > swept + 2)
+        assert [trouble.message for trouble in news.troubles] == ["ZeroDivisionError: a defect"]
+        assert len(runs.events("taken_up")) == 1
+        assert not runs.store.driven(RUN)
+
+    def test_of_losing_the_root_leaves_no_lock_behind(self, runs: Runs) -> None:
+        begin(runs)
+        with supervised(runs) as news:
+            until(lambda: news.supervisor.supervises)
+            other = runs.store.acquire("_root", takeover=True)
+            news.supervisor._renewed = 0.0
+            news.supervisor._watch.wake()
+            until(lambda: not news.supervisor.supervises)
+            locks = [file.name for file in (runs.root.path / ".metawsm" / "locks").glob("_root.*")]
+            runs.store.release(other)
+        assert locks == [f"_root.{other.fence}.lock"]
