@@ -3,7 +3,7 @@
 
 def main() -> None:
     """Serve on standard input and output."""
-    from metawsm_rpc.rpc.server import serve
+    from metawsm_rpc.rpc.lifecycle import serve
 
     serve()
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from metawsm_rpc.domain.lifecycle_page import lifecycle_page
 from metawsm_rpc.policy import schema
-from metawsm_rpc.rpc import openrpc, protocol_page, schemas, typescript
+from metawsm_rpc.rpc.reference import openrpc, protocol_page, schemas, typescript
 
 _PACKAGE = Path(__file__).parent
 

@@ -17,7 +17,7 @@ def _serve(parsed: Namespace) -> int:
         raise InvalidParamsError("The server speaks JSON-RPC anyway; leave --json out.")
     if sys.stdin.isatty():
         output.say("This speaks JSON-RPC on standard input; editors and scripts start it. Ctrl-C ends it.")
-    from metawsm_rpc.rpc.server import serve
+    from metawsm_rpc.rpc.lifecycle import serve
 
     serve(parsed.root)
     return 0

@@ -11,24 +11,29 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from metawsm_rpc.rpc import faults
-from metawsm_rpc.rpc.transport import Budget, Reader, Writer
-
-if TYPE_CHECKING:
-    from metawsm_rpc.rpc.server import MetawsmServer
+from metawsm_rpc.rpc.connection import faults
+from metawsm_rpc.rpc.connection.transport import Budget, Reader, Writer
+from metawsm_rpc.rpc.registration import create_server
+from metawsm_rpc.rpc.server import MetawsmServer
 
 _ANSWERING_SECONDS = 0.5
 """How long answers are still worked on after the input has ended: a script may send everything, then read."""
 
 _CLEAN_UP_SECONDS = 1.0
 _FLUSH_SECONDS = 0.5
-_PARENT_SECONDS = 1.0
 _INTERRUPTED = 130
 
 
-def run(server: "MetawsmServer") -> None:
+def serve(root: str | None = None) -> None:
+    """Serve on standard input and output until the client goes; `root` replaces what the client opens."""
+    server = create_server()
+    if root is not None:
+        server.roots.fix(root)
+    _run(server)
+
+
+def _run(server: MetawsmServer) -> None:
     """Serve on this process's standard input and output; does not return."""
     try:
         incoming, outgoing = _take_standard_streams()
@@ -39,7 +44,7 @@ def run(server: "MetawsmServer") -> None:
     os._exit(asyncio.run(_serve(server, incoming, outgoing)))
 
 
-async def _serve(server: "MetawsmServer", incoming: int, outgoing: int) -> int:
+async def _serve(server: MetawsmServer, incoming: int, outgoing: int) -> int:
     loop = asyncio.get_running_loop()
     over: asyncio.Future[int] = loop.create_future()
 
@@ -80,7 +85,7 @@ async def _serve(server: "MetawsmServer", incoming: int, outgoing: int) -> int:
     return status
 
 
-async def _answer_and_end(server: "MetawsmServer", end: Callable[[int], None]) -> None:
+async def _answer_and_end(server: MetawsmServer, end: Callable[[int], None]) -> None:
     if pending := server.protocol.pending:
         await asyncio.wait(pending, timeout=_ANSWERING_SECONDS)
     end(0)
@@ -101,33 +106,6 @@ def _take_standard_streams() -> tuple[int, int]:
         os.dup2(nothing, 1)
     os.close(nothing)
     return incoming, outgoing
-
-
-def watch_parent(process_id: int, end: Callable[[int], None]) -> None:
-    """End the server when the process that `initialize` names is gone, as the specification asks.
-
-    One that cannot be seen, as from inside a container, is not watched: the end of input tells as well.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        if hasattr(os, "pidfd_open"):
-            loop.add_reader(os.pidfd_open(process_id), end, 0)
-            return
-        os.kill(process_id, 0)
-    except OSError:
-        return
-
-    def look() -> None:
-        try:
-            os.kill(process_id, 0)
-        except ProcessLookupError:
-            end(0)
-        except PermissionError:
-            return
-        else:
-            loop.call_later(_PARENT_SECONDS, look)
-
-    loop.call_later(_PARENT_SECONDS, look)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, end: Callable[[int], None]) -> None:

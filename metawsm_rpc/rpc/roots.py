@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from metawsm_rpc.errors import InvalidParamsError
-from metawsm_rpc.rpc.faults import shortened
+from metawsm_rpc.rpc.connection.faults import shortened
 
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.view import Views

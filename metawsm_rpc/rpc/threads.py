@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
-from metawsm_rpc.rpc.transport import Writer
+from metawsm_rpc.rpc.connection.transport import Writer
 
 Pool = Literal["looks", "work", "stops"]
 

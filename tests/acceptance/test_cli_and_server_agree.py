@@ -17,7 +17,7 @@ from conftest import Root, git
 from jsonschema import Draft202012Validator
 from plain_client import PlainClient, RpcError
 
-from metawsm_rpc.rpc import schemas
+from metawsm_rpc.rpc.reference import schemas
 from metawsm_rpc.verbs import VERBS
 
 WORKER = """

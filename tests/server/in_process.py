@@ -4,9 +4,9 @@ import asyncio
 import json
 from typing import Any, BinaryIO
 
-from metawsm_rpc.rpc import faults
-from metawsm_rpc.rpc.server import create_server
-from metawsm_rpc.rpc.transport import Budget, Reader
+from metawsm_rpc.rpc.connection import faults
+from metawsm_rpc.rpc.connection.transport import Budget, Reader
+from metawsm_rpc.rpc.registration import create_server
 
 
 class Session:

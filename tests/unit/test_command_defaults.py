@@ -7,7 +7,7 @@ from editor_support import at, detail, view
 from run_support import question, step
 
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, StepNotFoundError
-from metawsm_rpc.rpc.features.defaults import Here, filled, place_of
+from metawsm_rpc.rpc.handlers.defaults import Here, filled, place_of
 from metawsm_rpc.rpc.view import View
 
 TWO = view(detail("r2", tickets=("T-2",)), detail("r1"))

@@ -12,8 +12,8 @@ from metawsm_rpc.demo.story import WORK
 from metawsm_rpc.domain.models import Event
 from metawsm_rpc.domain.wire import wire
 from metawsm_rpc.errors import AmbiguousError, InternalError
-from metawsm_rpc.rpc.examples import example
-from metawsm_rpc.rpc.schemas import result_type
+from metawsm_rpc.rpc.reference.examples import example
+from metawsm_rpc.rpc.reference.schemas import result_type
 from metawsm_rpc.verbs import VERBS
 
 INDEX = Path("/shop/ttmp/SHOP-2--mark-books/index.md")

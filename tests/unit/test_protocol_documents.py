@@ -15,10 +15,10 @@ from referencing.jsonschema import DRAFT7
 
 from metawsm_rpc import errors
 from metawsm_rpc.pages import address
-from metawsm_rpc.rpc import descriptions, openrpc, protocol_page, schemas, typescript
+from metawsm_rpc.rpc.calls.parameters import model
+from metawsm_rpc.rpc.connection.options import Options
 from metawsm_rpc.rpc.features import diagnostics
-from metawsm_rpc.rpc.options import Options
-from metawsm_rpc.rpc.parameters import model
+from metawsm_rpc.rpc.reference import descriptions, openrpc, protocol_page, schemas, typescript
 from metawsm_rpc.verbs import VERBS
 
 META_SCHEMA = json.loads((Path(__file__).parents[1] / "data" / "openrpc-meta-schema.json").read_text("utf-8"))

@@ -4,12 +4,9 @@ What is in the way lies in worktrees and checkouts, where no event tells of a ch
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from metawsm_rpc.errors import MetawsmError
-
-if TYPE_CHECKING:
-    from metawsm_rpc.rpc.server import MetawsmServer
+from metawsm_rpc.rpc.session import Session
 
 _FIRST_SECONDS = 2.0
 _LONGEST_SECONDS = 30.0
@@ -17,21 +14,21 @@ _FACTOR = 1.5
 """A rehearsal asks git a lot, and who has not mended it for an hour will not do so in the next second."""
 
 
-async def watched(server: "MetawsmServer") -> None:
+async def watched(session: Session) -> None:
     """Look again at what blocks closes, until the server ends."""
     pause = _FIRST_SECONDS
     before: dict[str, object] = {}
     while True:
         await asyncio.sleep(pause)
         found: dict[str, object] = {}
-        for root in server.roots.opened:
+        for root in session.roots.opened:
             if not root.trusted:
                 continue
             try:
-                view = await server.view(root)
+                view = await session.view(root)
                 runs = {run_id: blocked for run_id, blocked in view.blocked.items() if blocked}
                 for run_id in runs:
-                    await server.threads.on("work", root.service.look_at_blocked, run_id)
+                    await session.threads.on("work", root.service.look_at_blocked, run_id)
             except MetawsmError:
                 continue  # the feed of this root tells what is wrong with it
             found |= runs

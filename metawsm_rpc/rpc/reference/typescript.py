@@ -7,7 +7,7 @@ each verb to its parameters and its answer.
 import json
 from typing import Any
 
-from metawsm_rpc.rpc import schemas
+from metawsm_rpc.rpc.reference import schemas
 from metawsm_rpc.verbs import VERBS
 
 _HEADER = """\

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, cast
 
 from cattrs import Converter
 from lsprotocol import types
@@ -21,10 +21,10 @@ from pygls.exceptions import JsonRpcException
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from metawsm_rpc.errors import InvalidParamsError
-from metawsm_rpc.rpc import faults
+from metawsm_rpc.rpc.connection import faults
 
 if TYPE_CHECKING:
-    from metawsm_rpc.rpc.server import MetawsmServer
+    from pygls.lsp.server import LanguageServer
 
 _FIRST_ID = 1 << 30
 """Requests to the client are numbered from here: integers, which every client takes, far from its own."""
@@ -38,19 +38,37 @@ class Encoded(NamedTuple):
     text: str
 
 
+class Host(Protocol):
+    """What the protocol asks of the server that it speaks for."""
+
+    scheme: str
+    end: Callable[[int], None]
+
+    def greeted(self, params: dict[str, Any]) -> None:
+        """Keep what the client says of itself in `initialize`."""
+
+    def report(self, error: BaseException, doing: str) -> None:
+        """Tell the log of what should not have happened."""
+
+    def offered(self, token: object) -> None:
+        """Keep the token for progress that came with a request."""
+
+    async def cancel(self, token: str | int) -> None:
+        """Do what the person who pressed Cancel means."""
+
+
 class MetawsmProtocol(LanguageServerProtocol):
     """Takes the client's messages and answers them."""
 
-    _server: "MetawsmServer"
-
-    def __init__(self, server: "MetawsmServer", converter: Converter) -> None:
+    def __init__(self, server: Host, converter: Converter) -> None:
         # pygls logs every payload, and a traceback for every error that a client is told.
         logging.getLogger("pygls").setLevel(logging.CRITICAL)
         self._initialized = False
         self._ids = itertools.count(_FIRST_ID)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._under_way: dict[tuple[type, Any], asyncio.Task[Any]] = {}
-        super().__init__(server, converter)  # reads every attribute
+        self._host = server
+        super().__init__(cast("LanguageServer", server), converter)  # reads every attribute
 
     @property
     def pending(self) -> set[asyncio.Task[Any]]:
@@ -132,7 +150,7 @@ class MetawsmProtocol(LanguageServerProtocol):
         elif error := done.exception():
             if method == types.INITIALIZE:
                 self._initialized = False
-            self._server.report(error, method)
+            self._host.report(error, method)
             self._send_error(msg_id, faults.response_error(error, method))
         else:
             self._send_result(msg_id, done.result(), method)
@@ -151,7 +169,7 @@ class MetawsmProtocol(LanguageServerProtocol):
         try:
             structured = self._structured(method, params)
         except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever the classes raise
-            self._server.report(_misfit(method, error), method)
+            self._host.report(_misfit(method, error), method)
             return None
         task = self._start(handler, structured)
         task.add_done_callback(lambda done: self._noted(done, method))
@@ -159,7 +177,7 @@ class MetawsmProtocol(LanguageServerProtocol):
 
     def _noted(self, done: asyncio.Task[Any], method: str) -> None:
         if not done.cancelled() and (error := done.exception()):
-            self._server.report(error, method)
+            self._host.report(error, method)
 
     def _take_response(self, msg_id: Any, message: dict[str, Any]) -> None:
         """Settle a request to the client; a result of no known shape is handed on as it is."""
@@ -186,7 +204,7 @@ class MetawsmProtocol(LanguageServerProtocol):
     def _structured(self, method: str, params: Any) -> Any:
         if method == types.INITIALIZE:
             params = {"capabilities": {}, "processId": None, "rootUri": None, **(params or {})}
-            self._server.client.told(params)
+            self._host.greeted(params)
         kind = self.get_message_type(method)
         if kind is None or method in _QUIET:
             return params
@@ -212,7 +230,7 @@ class MetawsmProtocol(LanguageServerProtocol):
         result = yield from super().lsp_initialize(params)
         if types.WORKSPACE_TEXT_DOCUMENT_CONTENT in self.fm.features and result.capabilities.workspace:
             result.capabilities.workspace.text_document_content = types.TextDocumentContentOptions(
-                schemes=[self._server.scheme]
+                schemes=[self._host.scheme]
             )
         return result
 
@@ -227,7 +245,7 @@ class MetawsmProtocol(LanguageServerProtocol):
     @lsp_method(types.EXIT)
     async def lsp_exit(self, *_: Any) -> None:  # type: ignore[override] # pygls' own are generators
         """End the process: well if `shutdown` came before."""
-        self._server.end(0 if self._shutdown else 1)
+        self._host.end(0 if self._shutdown else 1)
 
     @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
     async def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Any:  # type: ignore[override] # pygls' own are generators
@@ -238,13 +256,13 @@ class MetawsmProtocol(LanguageServerProtocol):
                 f"There is no command {faults.shortened(params.command)!r}.",
                 hint="The result of `initialize` lists the commands.",
             )
-        self._server.work.offered(params.work_done_token)
+        self._host.offered(params.work_done_token)
         return await handler(*(params.arguments or ()))
 
     @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     async def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
         """Do what the person who pressed Cancel means."""
-        await self._server.work.cancel(params.token)
+        await self._host.cancel(params.token)
 
     # --- sending ---
 
@@ -259,7 +277,7 @@ class MetawsmProtocol(LanguageServerProtocol):
         try:
             text = result.text if isinstance(result, Encoded) else json.dumps(result, default=self._serialize_message)
         except Exception as error:  # noqa: BLE001 - whatever cannot be said must not leave the client waiting
-            self._server.report(error, method)
+            self._host.report(error, method)
             self._send_error(msg_id, faults.response_error(error, method))
             return
         self._write(f'{{"jsonrpc":"2.0","id":{json.dumps(msg_id)},"result":{text}}}')

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metawsm_rpc.domain.models import Agent, RunDetail
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, StepNotFoundError
 from metawsm_rpc.pages.address import SCHEME, parse
-from metawsm_rpc.rpc.features.memory import memory_of
 from metawsm_rpc.rpc.features.places import path_of
 from metawsm_rpc.rpc.roots import Root
 from metawsm_rpc.rpc.view import View
@@ -64,7 +63,7 @@ async def fill(server: "MetawsmServer", verb: str, sent: Any) -> dict[str, Any]:
     Raises `InvalidParamsError`, `AmbiguousError` or a `NotFoundError` that says what to choose from.
     """
     params = _as_parameters(verb, sent)
-    documents = memory_of(server).documents
+    documents = server.memory.documents
     root = await _root(server, params.get("root"), documents)
     params.setdefault("root", str(root.path))
     if verb not in _NEW_RUN | _OF_RUN and verb not in ("answer", "closeTicket", "content"):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from metawsm_rpc.domain.wire import camel
 from metawsm_rpc.errors import InvalidParamsError
-from metawsm_rpc.rpc.faults import shortened
+from metawsm_rpc.rpc.connection.faults import shortened
 from metawsm_rpc.service import Service
 from metawsm_rpc.verbs import Verb
 

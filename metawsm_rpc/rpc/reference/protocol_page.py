@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from metawsm_rpc.domain.wire import wire
-from metawsm_rpc.rpc import schemas
-from metawsm_rpc.rpc.examples import EVENT, example
+from metawsm_rpc.rpc.reference import schemas
+from metawsm_rpc.rpc.reference.examples import EVENT, example
 from metawsm_rpc.verbs import VERBS, Verb
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 _EXAMPLES = _PACKAGE.parent / "docs" / "examples"
 _WIDTH = 100
 _EVERYWHERE = "root"

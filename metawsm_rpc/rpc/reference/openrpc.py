@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from metawsm_rpc import __version__
-from metawsm_rpc.rpc import descriptions, schemas
-from metawsm_rpc.rpc.examples import Example, example
+from metawsm_rpc.rpc.reference import descriptions, schemas
+from metawsm_rpc.rpc.reference.examples import Example, example
 from metawsm_rpc.verbs import VERBS, Verb
 
 _OPENRPC = "1.3.2"

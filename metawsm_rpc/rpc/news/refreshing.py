@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 if TYPE_CHECKING:
-    from metawsm_rpc.rpc.client import Client
+    from metawsm_rpc.rpc.connection.client import Client
 
 _PAUSE_SECONDS = 0.2
 """How long at least from one round to the next: clients ask anew for all that is in sight."""

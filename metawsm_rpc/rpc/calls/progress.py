@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from lsprotocol import types
 
 from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.rpc.news.feed import Feeds
 from metawsm_rpc.rpc.roots import Root
+from metawsm_rpc.rpc.session import Session
 
 if TYPE_CHECKING:
     from metawsm_rpc.domain.models import RunStatus, Step
-    from metawsm_rpc.rpc.server import MetawsmServer
 
 Token = str | int
 Cancel = Callable[[], Awaitable[object]]
@@ -34,8 +35,9 @@ _OFFERED: ContextVar[Token | None] = ContextVar("work_done_token", default=None)
 class Progress:
     """Tells the client how far runs and closes are. For the event loop."""
 
-    def __init__(self, server: "MetawsmServer") -> None:
-        self._server = server
+    def __init__(self, session: Session, feeds: Feeds) -> None:
+        self._session = session
+        self._feeds = feeds
         self._cancels: dict[Token, Cancel] = {}
         self._number = 0
 
@@ -52,13 +54,13 @@ class Progress:
         try:
             await cancel()
         except MetawsmError as error:
-            self._server.client.show(error.message, types.MessageType.Warning)
+            self._session.client.show(error.message, types.MessageType.Warning)
 
     def follow_run(self, root: Root, run_id: str) -> None:
         """Tell how far a run is, from now on, in the background."""
         # The specification ends an offered token with its request, so it is only used for want of another.
         offered, _ = _OFFERED.get(), _OFFERED.set(None)
-        self._server.spawn(self._follow(root, run_id, offered))
+        self._session.spawn(self._follow(root, run_id, offered))
 
     async def _follow(self, root: Root, run_id: str, offered: Token | None) -> None:
         token = await self._created() or offered
@@ -66,23 +68,23 @@ class Progress:
             return
 
         async def stop() -> None:
-            await self._server.threads.on("stops", root.service.stop, run_id)
+            await self._session.threads.on("stops", root.service.stop, run_id)
 
         bar = self._begin(token, f"Run {run_id}", stop)
         shown = _Shown("", 0)
         try:
-            with self._server.feeds.of(root).changes() as changed:
+            with self._feeds.of(root).changes() as changed:
                 over = False
                 while not over:
                     changed.clear()
-                    over, now = await self._server.threads.on("looks", _look, root, run_id)
+                    over, now = await self._session.threads.on("looks", _look, root, run_id)
                     if now != shown:
                         shown = now
                         bar.report(now)
                     if not over:
                         await _first(changed, _LOOK_SECONDS)
         except Exception as error:  # noqa: BLE001 - a bar must not stay for ever
-            self._server.report(error, f"following run {run_id}")
+            self._session.report(error, f"following run {run_id}")
             shown = _Shown(str(error), 0)
         finally:
             self._cancels.pop(token, None)
@@ -96,7 +98,7 @@ class Progress:
             token = await self._created()
 
         async def interrupt() -> None:
-            await self._server.threads.on("stops", root.service.interrupt_close, run_id)
+            await self._session.threads.on("stops", root.service.interrupt_close, run_id)
 
         bar = None if token is None else self._begin(token, f"Close {run_id}", interrupt)
         try:
@@ -111,17 +113,17 @@ class Progress:
 
     async def _created(self) -> Token | None:
         """Return a token that the client has agreed to, None when it shows no progress."""
-        if not self._server.client.can("window.workDoneProgress"):
+        if not self._session.client.can("window.workDoneProgress"):
             return None
         self._number += 1
         token = f"metawsm-{self._number}"
         params = types.WorkDoneProgressCreateParams(token)
-        agreed, _ = await self._server.client.attempt(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
+        agreed, _ = await self._session.client.attempt(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
         return token if agreed else None
 
     def _begin(self, token: Token, title: str, cancel: Cancel) -> "_Bar":
         self._cancels[token] = cancel
-        bar = _Bar(self._server, token)
+        bar = _Bar(self._session, token)
         bar.send(types.WorkDoneProgressBegin(title, cancellable=True, percentage=0))
         return bar
 
@@ -134,8 +136,8 @@ class _Shown(NamedTuple):
 class _Bar:
     """One progress bar at the client."""
 
-    def __init__(self, server: "MetawsmServer", token: Token) -> None:
-        self._server = server
+    def __init__(self, session: Session, token: Token) -> None:
+        self._session = session
         self._token = token
         self._highest = 0
 
@@ -152,7 +154,7 @@ class _Bar:
         self, value: types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
     ) -> None:
         """Send one step of its life."""
-        self._server.protocol.notify(types.PROGRESS, types.ProgressParams(self._token, value))
+        self._session.protocol.notify(types.PROGRESS, types.ProgressParams(self._token, value))
 
 
 def _look(root: Root, run_id: str) -> tuple[bool, _Shown]:

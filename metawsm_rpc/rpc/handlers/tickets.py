@@ -7,7 +7,6 @@ from lsprotocol import types
 from metawsm_rpc.answers import TicketRow
 from metawsm_rpc.errors import MetawsmError
 from metawsm_rpc.rpc.features import actions, hovers, lenses, links, symbols
-from metawsm_rpc.rpc.features.memory import memory_of
 from metawsm_rpc.rpc.features.places import path_of, ticket_range
 from metawsm_rpc.rpc.view import View
 
@@ -32,7 +31,7 @@ async def code_actions(
 ) -> list[types.CodeAction | types.Command]:
     """Answer the actions in a ticket's file; other files have none."""
     uri = params.text_document.uri
-    memory_of(server).used(uri)
+    server.memory.used(uri)
     root, view = await _view(server, uri)
     ticket = _ticket(uri, view)
     if ticket is None:

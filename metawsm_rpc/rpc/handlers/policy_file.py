@@ -8,7 +8,6 @@ from lsprotocol import types
 
 from metawsm_rpc.policy.loading import root_policy, user_policy
 from metawsm_rpc.rpc.features import policy_completion, policy_hover
-from metawsm_rpc.rpc.features.memory import memory_of
 from metawsm_rpc.rpc.features.places import path_of, uri_of
 from metawsm_rpc.rpc.features.policy_check import check, root_of
 
@@ -80,7 +79,7 @@ async def all_checked(server: "MetawsmServer") -> None:
 
 
 def _publish(server: "MetawsmServer", uri: str, diagnostics: list[types.Diagnostic]) -> None:
-    published = memory_of(server).published
+    published = server.memory.published
     if published.get(uri, []) != diagnostics:
         published[uri] = diagnostics
         server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics))

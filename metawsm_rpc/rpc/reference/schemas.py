@@ -15,7 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from metawsm_rpc.domain import models
 from metawsm_rpc.domain.wire import camel
 from metawsm_rpc.errors import MetawsmError
-from metawsm_rpc.rpc import descriptions, parameters
+from metawsm_rpc.rpc.calls import parameters
+from metawsm_rpc.rpc.reference import descriptions
 from metawsm_rpc.service import Service
 from metawsm_rpc.verbs import VERBS, Verb
 

@@ -1,18 +1,15 @@
-"""What features remember of a client: which document a person is at, and what was published and shown."""
+"""What is remembered of a client: which document a person is at, and what was published and shown."""
 
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from lsprotocol import types
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from metawsm_rpc.rpc.server import MetawsmServer
-
 
 class Memory:
-    """The memory of one server.
+    """The memory of one session.
 
     `published` are the diagnostics of policy files, `folder` is where documents are written for
     editors that open only files.
@@ -43,11 +40,3 @@ class Memory:
     def documents(self) -> tuple[str, ...]:
         """The open documents, the one that was used last first."""
         return tuple(reversed(self._used))
-
-
-_MEMORIES: "WeakKeyDictionary[MetawsmServer, Memory]" = WeakKeyDictionary()
-
-
-def memory_of(server: "MetawsmServer") -> Memory:
-    """Return the memory of a server."""
-    return _MEMORIES.setdefault(server, Memory())

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.markdown import one_line
 from metawsm_rpc.pages.address import Address
-from metawsm_rpc.rpc.features.documents import content_of
-from metawsm_rpc.rpc.features.memory import memory_of
 from metawsm_rpc.rpc.features.places import uri_of
+from metawsm_rpc.rpc.handlers.documents import content_of
 
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer
@@ -75,7 +74,7 @@ async def _open_text(server: "MetawsmServer", name: str, text: str, *, take_focu
 
 
 def _written(server: "MetawsmServer", name: str, text: str) -> Path:
-    memory = memory_of(server)
+    memory = server.memory
     if memory.folder is None or not memory.folder.is_dir():
         # Private to the person, and gone with the server: what agents print belongs to nobody else.
         memory.folder = Path(tempfile.mkdtemp(prefix="metawsm-"))

@@ -7,23 +7,24 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from metawsm_rpc.domain.models import SETTLED
+from metawsm_rpc.rpc.news.feed import Feed
 from metawsm_rpc.rpc.roots import Root
+from metawsm_rpc.rpc.threads import Threads
 
 if TYPE_CHECKING:
     from metawsm_rpc.answers import Waited
-    from metawsm_rpc.rpc.server import MetawsmServer
 
 _LOOK_SECONDS = 5.0
 """How often to look even when nobody tells of a change."""
 
 
-async def wait(server: "MetawsmServer", root: Root, arguments: Mapping[str, Any]) -> "Waited":
+async def wait(threads: Threads, feed: Feed, root: Root, arguments: Mapping[str, Any]) -> "Waited":
     """Answer as `Service.wait` does. Raises what it raises."""
     timeout = arguments.get("timeout")
     deadline = None if timeout is None else time.monotonic() + timeout
     wanted = frozenset(arguments.get("until") or SETTLED)
-    with server.feeds.of(root).changes() as changed:
-        waited = await server.threads.on("looks", lambda: root.service.wait(**{**arguments, "timeout": 0}))
+    with feed.changes() as changed:
+        waited = await threads.on("looks", lambda: root.service.wait(**{**arguments, "timeout": 0}))
         while not waited.reached:
             left = _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, deadline - time.monotonic())
             if left <= 0:
@@ -31,6 +32,6 @@ async def wait(server: "MetawsmServer", root: Root, arguments: Mapping[str, Any]
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), left)
             changed.clear()
-            run = await server.threads.on("looks", root.service.world.store.run, waited.run.run_id)
+            run = await threads.on("looks", root.service.world.store.run, waited.run.run_id)
             waited = waited._replace(run=run, reached=run.status in wanted)
     return waited

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from metawsm_rpc.errors import MetawsmError
-from metawsm_rpc.rpc.features.defaults import fill
-from metawsm_rpc.rpc.features.showing import show
+from metawsm_rpc.rpc.handlers.defaults import fill
+from metawsm_rpc.rpc.handlers.showing import show
 
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 if TYPE_CHECKING:
-    from metawsm_rpc.rpc.protocol import MetawsmProtocol
+    from metawsm_rpc.rpc.connection.protocol import MetawsmProtocol
 
 _ANSWER_SECONDS = 10.0
 """How long a client may take to answer. Some never do (Emacs' eglot to `window/showDocument`)."""

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from metawsm_rpc.errors import NotFoundError
-from metawsm_rpc.rpc.features.memory import memory_of
 
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer
@@ -32,7 +31,7 @@ async def content_of(server: "MetawsmServer", uri: str) -> Any:
 async def opened(server: "MetawsmServer", params: types.DidOpenTextDocumentParams) -> None:
     """Note that a document was opened."""
     uri = params.text_document.uri
-    memory_of(server).used(uri)
+    server.memory.used(uri)
     if uri.startswith(f"{server.scheme}:"):
         server.refreshes.shown(uri)
     await _changed(server, uri)
@@ -40,7 +39,7 @@ async def opened(server: "MetawsmServer", params: types.DidOpenTextDocumentParam
 
 async def typed(server: "MetawsmServer", params: types.DidChangeTextDocumentParams) -> None:
     """Note that somebody types in a document."""
-    memory_of(server).used(params.text_document.uri)
+    server.memory.used(params.text_document.uri)
     await _changed(server, params.text_document.uri)
 
 
@@ -51,7 +50,7 @@ async def saved(server: "MetawsmServer", params: types.DidSaveTextDocumentParams
 
 async def closed(server: "MetawsmServer", params: types.DidCloseTextDocumentParams) -> None:
     """Note that a document was closed: what is saved counts again."""
-    memory_of(server).closed(params.text_document.uri)
+    server.memory.closed(params.text_document.uri)
     await _changed(server, params.text_document.uri)
 
 
@@ -68,7 +67,7 @@ async def _changed(server: "MetawsmServer", uri: str) -> None:
         root.views.tickets_changed()
         server.feeds.wake()
     elif uri.endswith("/policy.json"):
-        from metawsm_rpc.rpc.features import policy_file
+        from metawsm_rpc.rpc.handlers import policy_file
 
         if policy_file.is_policy(uri):
             await policy_file.checked(server, uri)

@@ -17,11 +17,12 @@ from lsprotocol import types
 
 from metawsm_rpc.domain.models import Event
 from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.rpc.news.refreshing import Refreshes
 from metawsm_rpc.rpc.roots import Root, path_of
+from metawsm_rpc.rpc.session import Session
 
 if TYPE_CHECKING:
-    from metawsm_rpc.rpc.announcing import Message
-    from metawsm_rpc.rpc.server import MetawsmServer
+    from metawsm_rpc.rpc.news.announcing import Message
     from metawsm_rpc.rpc.view import View
 
 _PAGE = 500
@@ -37,8 +38,9 @@ _ROOM_SECONDS = 1.0
 class Feed:
     """Follows one root until it is stopped."""
 
-    def __init__(self, server: "MetawsmServer", root: Root) -> None:
-        self._server = server
+    def __init__(self, session: Session, refreshes: Refreshes, root: Root) -> None:
+        self._session = session
+        self._refreshes = refreshes
         self._root = root
         self._over = threading.Event()
         self._ready = threading.Event()
@@ -91,13 +93,13 @@ class Feed:
             except MetawsmError as error:
                 self._trouble(error)
             except Exception as error:  # noqa: BLE001 - the client is served without news rather than not at all
-                self._server.report(error, f"following {self._root.path}")
+                self._session.report(error, f"following {self._root.path}")
             self._ready.set()
             self._over.wait(_RETRY_SECONDS)
 
     def _follow(self) -> None:
         from metawsm_rpc.composition import resolve_root
-        from metawsm_rpc.rpc.announcing import Announcer
+        from metawsm_rpc.rpc.news.announcing import Announcer
 
         resolve_root(str(self._root.path), {})  # says what is wrong with it
         service = self._root.service
@@ -108,7 +110,7 @@ class Feed:
             self.wake()
             while not self._over.is_set():
                 woken = self._await_news(_IDLE_SECONDS)
-                if not self._server.writer.await_room(_ROOM_SECONDS):
+                if not self._session.writer.await_room(_ROOM_SECONDS):
                     continue
                 events: Sequence[Event] = service.world.store.events(self._seq, _PAGE) if service.has_state() else ()
                 if events:
@@ -116,7 +118,7 @@ class Feed:
                     announcer.take(events)
                 if woken or events:
                     self._refresh()
-                    self._server.loop.call_soon_threadsafe(self._tell_of_change)
+                    self._session.loop.call_soon_threadsafe(self._tell_of_change)
                 if len(events) == _PAGE:
                     self.wake()
                 for message in announcer.due():
@@ -153,7 +155,7 @@ class Feed:
             return woken
 
     def _tell_of_change(self) -> None:
-        self._server.refreshes.want()
+        self._refreshes.want()
         for event in self._listeners:
             event.set()
 
@@ -162,31 +164,31 @@ class Feed:
     def _send(self, events: Sequence[Event]) -> None:
         from metawsm_rpc.domain.wire import wire
 
-        if self._server.options.events:
+        if self._session.options.events:
             for event in events:
-                self._server.protocol.notify("metawsm/event", {**wire(event), "root": str(self._root.path)})
+                self._session.protocol.notify("metawsm/event", {**wire(event), "root": str(self._root.path)})
         self._seq = events[-1].seq
 
     def _refresh(self) -> None:
         from metawsm_rpc.rpc.features.diagnostics import diagnostics
 
         view = self._root.views.current()
-        self._publish(diagnostics(view, self._typed(view), self._server.workspace.position_codec))
+        self._publish(diagnostics(view, self._typed(view), self._session.workspace.position_codec))
 
     def _typed(self, view: "View") -> dict[str, str]:
         """Return what stands in open tickets, by path."""
         paths = {ticket.path for ticket in view.tickets}
-        documents = list(self._server.workspace.text_documents.values())
+        documents = list(self._session.workspace.text_documents.values())
         return {path: one.source for one in documents if (path := str(path_of(one.uri) or Path())) in paths}
 
     def _publish(self, found: dict[str, list[types.Diagnostic]]) -> None:
         for uri in [uri for uri in self._published if uri not in found]:
             del self._published[uri]
-            self._server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, []))
+            self._session.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, []))
         for uri, listed in found.items():
             if self._published.get(uri) != listed:
                 self._published[uri] = listed
-                self._server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, listed))
+                self._session.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, listed))
 
     def _show(self, message: "Message") -> None:
         level = {
@@ -194,21 +196,22 @@ class Feed:
             "warning": types.MessageType.Warning,
             "info": types.MessageType.Info,
         }[message.level]
-        self._server.client.show(message.text, level)
+        self._session.client.show(message.text, level)
 
     def _trouble(self, error: MetawsmError) -> None:
         """Tell a person, once, why a root cannot be followed."""
         if error.message not in self._told:
             self._told.add(error.message)
             hint = f" {error.hint}" if error.hint else ""
-            self._server.client.show(f"{error.message}{hint}", types.MessageType.Error)
+            self._session.client.show(f"{error.message}{hint}", types.MessageType.Error)
 
 
 class Feeds:
     """The feeds of a server: one for each root of its workspace folders, and for each that was worked on."""
 
-    def __init__(self, server: "MetawsmServer") -> None:
-        self._server = server
+    def __init__(self, session: Session, refreshes: Refreshes) -> None:
+        self._session = session
+        self._refreshes = refreshes
         self._feeds: dict[Path, Feed] = {}
         self._lock = threading.Lock()
 
@@ -216,7 +219,7 @@ class Feeds:
         """Return the feed of a root, begun if need be."""
         with self._lock:
             if root.path not in self._feeds:
-                self._feeds[root.path] = Feed(self._server, root)
+                self._feeds[root.path] = Feed(self._session, self._refreshes, root)
                 self._feeds[root.path].start()
             return self._feeds[root.path]
 

@@ -1,0 +1,1 @@
+"""Calling verbs: parameters checked, work on threads, progress, waiting."""

@@ -1,0 +1,1 @@
+"""The connection to a client: bytes, messages, errors, and what the client says of itself."""

@@ -1,0 +1,77 @@
+"""The session with a client: who it is, the roots that it works on, and the threads that work for it."""
+
+import asyncio
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from metawsm_rpc import __version__
+from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.rpc.connection.client import Client
+from metawsm_rpc.rpc.connection.options import Options
+from metawsm_rpc.rpc.connection.protocol import MetawsmProtocol
+from metawsm_rpc.rpc.connection.transport import Writer
+from metawsm_rpc.rpc.memory import Memory
+from metawsm_rpc.rpc.roots import Root, Roots
+from metawsm_rpc.rpc.threads import Threads
+
+if TYPE_CHECKING:
+    from metawsm_rpc.rpc.view import View
+
+SCHEME = "metawsm"
+"""The scheme of virtual documents, and the prefix of verbs."""
+
+
+class Session(LanguageServer):
+    """What everything else of the server stands on; `server.py` puts verbs and news on top."""
+
+    protocol: MetawsmProtocol
+
+    def __init__(self) -> None:
+        super().__init__(SCHEME, __version__, protocol_cls=MetawsmProtocol)
+        self.scheme = SCHEME
+        self.client = Client(self.protocol)
+        self.options = Options()
+        self.memory = Memory()
+        self.roots = Roots()
+        self.threads = Threads()
+        self.end: Callable[[int], None] = lambda _: None
+        self._spawned: set[asyncio.Task[Any]] = set()
+
+    def begin(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
+        """Be ready for messages."""
+        self.loop = loop
+        self.writer = writer
+        self.threads.heed(writer)
+        self.protocol.set_writer(writer)
+
+    def greeted(self, params: dict[str, Any]) -> None:
+        """Keep what the client says of itself in `initialize`."""
+        self.client.told(params)
+
+    def root_of(self, uri: str | None) -> Root:
+        """Return the root that a document belongs to: its workspace folder's, else the first one's."""
+        return self.roots.holding(uri)
+
+    async def view(self, root: Root) -> "View":
+        """Return what editors are shown of a root, as it is now."""
+        return await self.threads.on("looks", lambda: root.views.current())  # noqa: PLW0108 - the root is opened on the thread
+
+    def spawn(self, job: Coroutine[Any, Any, Any]) -> None:
+        """Do something in the background; what goes wrong is told to the log."""
+        task = self.loop.create_task(job)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        task.add_done_callback(self._report_of)
+
+    def _report_of(self, done: "asyncio.Task[Any]") -> None:
+        if not done.cancelled() and (error := done.exception()):
+            self.report(error, "in the background")
+
+    def report(self, error: BaseException, doing: str) -> None:
+        """Tell the log of what should not have happened; what a person can act on is told by its answer."""
+        if not isinstance(error, MetawsmError):
+            self.client.log("".join([f"{doing}: ", *traceback.format_exception(error)]), types.MessageType.Error)
