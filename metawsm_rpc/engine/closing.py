@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from metawsm_rpc.domain.models import Blocked, Merge, Run
+from metawsm_rpc.domain.wire import wire
 from metawsm_rpc.engine import stopping
-from metawsm_rpc.engine.blocked import keep
 from metawsm_rpc.engine.tidying import tidy
 from metawsm_rpc.engine.workspaces import made_of
 from metawsm_rpc.engine.world import World
@@ -25,7 +25,7 @@ from metawsm_rpc.errors import (
 )
 from metawsm_rpc.policy.view import CloseRules
 from metawsm_rpc.ports.merging import MergeRequest, Merging, RefMove, Rehearsed
-from metawsm_rpc.ports.store import CloseJournal, Lease
+from metawsm_rpc.ports.store import CLOSE_BLOCKED, CloseJournal, Lease, Transaction
 
 _TRIES = 3
 """How often a close is rehearsed again because a base moved meanwhile."""
@@ -76,7 +76,8 @@ class Closer:
                     transaction.move_run(self._run.run_id, "close")
                 journal = self._merge(lease)
         except CloseBlockedError as error:
-            keep(self._world, self._run.run_id, error.details, error.message)
+            with self._world.store.transaction() as transaction:
+                keep_blocked(transaction, self._run.run_id, error.details, error.message)
             raise
         finally:
             # However it ends, no branch stays locked by us.
@@ -342,6 +343,11 @@ class Closer:
             if merge.ticket == ticket
         ]
         return "\n".join([f"Closed by metawsm, run {self._run.run_id}.", "", *lines])
+
+
+def keep_blocked(transaction: Transaction, run_id: str, blocked: Sequence[Blocked], message: str) -> None:
+    """Keep what blocked a close as an event, so that it is told as long as it is so."""
+    transaction.record(run_id, "merge", run_id, CLOSE_BLOCKED, message=message, data={"blocked": wire(tuple(blocked))})
 
 
 class _Rehearsal(NamedTuple):
