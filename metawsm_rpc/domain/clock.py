@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Clock = Callable[[], float]
 """Answers the current time in seconds since the epoch."""
@@ -12,6 +13,7 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=4096)  # a sweep asks for those of every agent, which seldom change
 def seconds(text: str) -> float:
     """Return the seconds since the epoch of RFC 3339 text."""
     return datetime.fromisoformat(text).timestamp()

@@ -22,6 +22,9 @@ from pathlib import Path
 from metawsm_rpc.errors import HostError
 from metawsm_rpc.ports.folders import AgentPaths, Dropped
 
+_STEP_NS = 2_000_000_000
+"""More than the step of any file system's times."""
+
 
 class LocalFolders:
     """Implements `metawsm_rpc.ports.folders.Folders` below a state directory."""
@@ -29,6 +32,7 @@ class LocalFolders:
     def __init__(self, state: Path) -> None:
         self._agents = f"{state}/agents"
         self._drop = f"{state}/drop"
+        self._empty: dict[str, int] = {}
 
     def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
         """Return where an agent's files are; nothing is made."""
@@ -103,7 +107,7 @@ class LocalFolders:
         Names that begin with a dot are still being written.
         """
         try:
-            if not os.listdir(paths.drop_box):  # noqa: PTH208 - as it is nearly always, for each agent in every sweep
+            if self._is_empty(paths.drop_box):
                 return ()
             box = Path(paths.drop_box)
             with os.scandir(box) as entries:
@@ -117,6 +121,21 @@ class LocalFolders:
             return ()
         except OSError as error:
             raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
+
+    def _is_empty(self, box: str) -> bool:
+        """Return whether nothing is in a box, as it is nearly always, for each agent in every sweep.
+
+        What has not been written since it was found empty still is; its time has to be old enough for
+        the next write to have another one.
+        """
+        written = os.stat(box).st_mtime_ns  # noqa: PTH116 - for each agent in every sweep
+        if self._empty.get(box) == written:
+            return True
+        if os.listdir(box):  # noqa: PTH208 - the same
+            return False
+        if time.time_ns() - written > _STEP_NS:
+            self._empty[box] = written
+        return True
 
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
         """Remove a signal from the drop box; harmless when it is gone."""
