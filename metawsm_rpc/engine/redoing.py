@@ -45,7 +45,7 @@ def resume(world: World, run_id: str, lease: Lease) -> None:
         for step in steps:
             if step.status == "running":
                 transaction.move_step(run_id, step.index, "interrupt", message="interrupted")
-            if step.status in ("running", "failed"):
+            if step.status in ("running", "failed", "pending"):
                 transaction.allow_attempts(run_id, step.index, more)
         out = taken_out(steps)
         for agent in world.store.agents(run_id):

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds, timestamp
 from metawsm_rpc.domain.health import Evidence, Facts, Said, Thresholds, Verdict, as_health, judge
+from metawsm_rpc.domain.lifecycles import SETTLING
 from metawsm_rpc.domain.models import LIVE, Agent, Guidance, Health
 from metawsm_rpc.domain.sentences import one_line
+from metawsm_rpc.domain.settle import runnable
 from metawsm_rpc.engine import ends, mailbox, starts
 from metawsm_rpc.engine.evidence import Gatherer, Look, is_unattended, statements
-from metawsm_rpc.engine.interrupting import interrupt_step
+from metawsm_rpc.engine.interrupting import interrupt_run, waits_for_a_person
 from metawsm_rpc.engine.transcript_gaps import TranscriptMender
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError
+from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError, LostLeaseError
 from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, profile_of
 from metawsm_rpc.ports.folders import Dropped
 from metawsm_rpc.ports.store import ROOT_SCOPE, Transaction
@@ -232,8 +234,14 @@ class Sweeper:
         return self._folders.dropped(self._folders.paths(agent.run_id, agent.ticket, agent.name))
 
     def _is_abandoned(self, run_id: str) -> bool:
-        """Return whether steps are under way in the store that no process is carrying out."""
-        return self._world.store.has_running_steps(run_id) and not self._world.store.driven(run_id)
+        """Return whether there are steps that are under way in the store, or wait for a driver, and there is none."""
+        if not self._world.store.has_running_steps(run_id):
+            # Steps that can be done are done by the next driver, unless that is left to a person.
+            if not waits_for_a_person(self._rules_of(run_id).policy):
+                return False
+            if self._world.store.run(run_id).status not in SETTLING or not runnable(self._world.store.steps(run_id)):
+                return False
+        return not self._world.store.driven(run_id)
 
     def _judged(self, seen: _Seen) -> _Judged:
         now = self._world.clock()
@@ -340,9 +348,9 @@ class Sweeper:
             return  # somebody has taken it up since the look
         try:
             with self._world.store.transaction(lease) as transaction:
-                for step in self._world.store.steps(run_id):
-                    if step.status == "running":
-                        interrupt_step(transaction, step, self._rules_of(run_id).policy)
+                interrupt_run(transaction, run_id, self._world.store.steps(run_id), self._rules_of(run_id).policy)
+        except LostLeaseError:
+            return  # to a stop, which says the same of them
         finally:
             self._world.store.release(lease)
 

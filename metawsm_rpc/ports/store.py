@@ -205,7 +205,7 @@ class Store(Protocol):
         """Return the ids of runs that somebody should drive, and nobody does; oldest first.
 
         They are at work and have a step that can run or was cut off, or owe an agent a launch.
-        Those that their policy leaves to a person (`execution.on_interrupt: fail`) are none of them.
+        Steps that their policy leaves to a person (`execution.on_interrupt: fail`) do not count.
         """
 
     def summaries(

@@ -184,20 +184,24 @@ def unsettled(connection: sqlite3.Connection) -> tuple[str, ...]:
 def owing(connection: sqlite3.Connection) -> tuple[str, ...]:
     """Return the runs at work that have something to be carried out, oldest first.
 
-    That is a step that can run or was under way, or an agent that is owed a launch. Runs that
-    their policy leaves to a person after an interruption (`execution.on_interrupt: fail`) are none of them.
+    That is a step that can run or was under way, or an agent that is owed a launch. Steps that their
+    policy leaves to a person after an interruption (`execution.on_interrupt: fail`) are none of them.
     """
     found = connection.execute(
-        "SELECT run_id, EXISTS (SELECT 1 FROM steps WHERE run_id = runs.run_id AND status = 'running') "
-        "OR EXISTS (SELECT 1 FROM agents WHERE run_id = runs.run_id AND due IS NOT NULL) AS certain FROM runs "
+        "SELECT run_id, EXISTS (SELECT 1 FROM agents WHERE run_id = runs.run_id AND due IS NOT NULL) AS launches, "
+        "EXISTS (SELECT 1 FROM steps WHERE run_id = runs.run_id AND status = 'running') AS cut_off FROM runs "
         "WHERE status IN ('running', 'awaiting_guidance') "
-        "AND (certain OR EXISTS (SELECT 1 FROM steps WHERE run_id = runs.run_id "
-        "AND status IN ('pending', 'failed') AND attempts < attempt_limit)) "
-        "AND json_extract(policy, '$.execution.on_interrupt') IS NOT 'fail' "
+        "AND (launches OR json_extract(policy, '$.execution.on_interrupt') IS NOT 'fail' "
+        "AND (cut_off OR EXISTS (SELECT 1 FROM steps WHERE run_id = runs.run_id "
+        "AND status IN ('pending', 'failed') AND attempts < attempt_limit))) "
         "ORDER BY rowid"
     ).fetchall()
     # What a step waits for is a rule of the domain; few runs come as far as this.
-    return tuple(row["run_id"] for row in found if row["certain"] or runnable(steps(connection, row["run_id"])))
+    return tuple(
+        row["run_id"]
+        for row in found
+        if row["launches"] or row["cut_off"] or runnable(steps(connection, row["run_id"]))
+    )
 
 
 def _run_filter(tickets: Sequence[str], statuses: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -207,6 +207,17 @@ class TestAStepWhoseDriverIsGone:
             go_on(runs)
             assert_at_work(runs)
 
+    @pytest.mark.parametrize("write", [2, 3, 5])
+    def test_holds_up_those_that_had_not_begun_where_that_is_left_to_a_person(self, a_root: Root, write: int) -> None:
+        policy(a_root, execution={"on_interrupt": "fail"}, workspace={"copy": [".env"]})
+        assert crash(a_root, begin, at=write)
+        with runs_on(a_root) as runs:
+            assert runs.verbs.wait(RUN, timeout=10).run.status == "failed"
+            assert "was interrupted; `metawsm resume" in (runs.run().error or "")
+            assert {step.attempts for step in runs.steps() if step.status != "done"} == {0}
+            go_on(runs)
+            assert_at_work(runs)
+
     def test_is_gone_on_with_by_whoever_drives_next(self, a_root: Root) -> None:
         assert crash(a_root, begin, at=4)
         with runs_on(a_root) as runs:

@@ -186,6 +186,9 @@ class TestRunsThatNobodyDrives:
         for run_id, rule in (("r1", "fail"), ("r2", "resume")):
             begin(store, plan(run_id=run_id), policy={"execution": {"on_interrupt": rule}})
         assert store.abandoned() == ("r2",)
+        with store.transaction() as transaction:
+            transaction.set_agent("r1", "T-1", "a", due="budget")
+        assert store.abandoned() == ("r1", "r2")
 
 
 def test_steps_that_run_are_known(store: SqliteStore) -> None:

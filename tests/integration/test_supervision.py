@@ -293,6 +293,13 @@ class TestTheDead:
         assert "all 2 restarts" in (runs.run().error or "")
         assert (runs.agent().status, runs.agent().restarts) == ("dead", 2)
 
+    def test_are_started_again_also_where_interrupted_steps_are_left_to_a_person(self, runs: Runs) -> None:
+        with supervised(runs) as news:
+            begin(runs, WAITS, health={"restart_budget": 1}, execution={"on_interrupt": "fail"})
+            watched(runs, news)
+            os.kill(runs.agent().pid or 0, signal.SIGKILL)
+            assert news.of_type("relaunch").to == "running"
+
     def test_have_their_whole_budget_again_after_a_start_by_hand(self, runs: Runs) -> None:
         with supervised(runs) as news:
             begin(runs, WAITS, health={"restart_budget": 1})
