@@ -24,6 +24,10 @@ _MOVES: Mapping[str, str] = {
 }
 
 
+_MOST_CHARACTERS = 256_000
+"""So much a signal may hold: it stays in the store for ever, and is sent to everybody who listens."""
+
+
 class Signal(NamedTuple):
     """One thing that an agent said; `launch` tells which start of it spoke."""
 
@@ -58,6 +62,7 @@ def receive(world: World, signal: Signal) -> Received:
 
 def apply(world: World, transaction: Transaction, signal: Signal) -> Received:
     """Apply a signal in a transaction that is under way."""
+    _check_size(signal)
     key = (signal.run_id, signal.ticket, signal.agent)
     agent = transaction.agent(*key)
     now = timestamp(world.clock())
@@ -75,6 +80,16 @@ def apply(world: World, transaction: Transaction, signal: Signal) -> Received:
     if live or (counts and agent.status == "completed" and signal.type == "working"):
         _move(transaction, signal, now)
     return Received(event, guidance_id)
+
+
+def _check_size(signal: Signal) -> None:
+    size = sum(map(len, (signal.message or "", *signal.choices)))
+    if signal.data is not None:
+        size += len(json.dumps(signal.data, ensure_ascii=False))
+    if size > _MOST_CHARACTERS:
+        raise InvalidParamsError(
+            f"A signal holds {_MOST_CHARACTERS} characters at most, not {size}; put the rest into a file, and name that."
+        )
 
 
 def _move(transaction: Transaction, signal: Signal, now: str) -> None:

@@ -26,6 +26,10 @@ _STEP_NS = 2_000_000_000
 """More than the step of any file system's times."""
 
 
+_MOST_BYTES = 4_000_000
+"""More than any signal takes (`engine/signals.py`); of what is longer only so much is read."""
+
+
 class LocalFolders:
     """Implements `metawsm_rpc.ports.folders.Folders` below a state directory."""
 
@@ -91,14 +95,10 @@ class LocalFolders:
     def left(self, paths: AgentPaths, name: str) -> str | None:
         """Return what a file in the agent's drop box says, None when it is not there, or something else is."""
         try:
-            descriptor = os.open(f"{paths.drop_box}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-                return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+            return _read(f"{paths.drop_box}/{name}")
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                return None  # a link that the agent has put there
             raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
 
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
@@ -214,9 +214,24 @@ def _waiting_mark(paths: AgentPaths, guidance_id: str) -> str:
 def _text(file: Path) -> str:
     """Return what a file says; nothing for one that another user has left there, which nobody here can read."""
     try:
-        return file.read_text("utf-8", "replace")
+        return _read(file) or ""
     except PermissionError:
         return ""
+
+
+def _read(file: str | Path) -> str | None:
+    """Return the beginning of a regular file, None for whatever else an agent has put there, also a moment ago."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        return opened.read(_MOST_BYTES).decode("utf-8", "replace")
 
 
 def _make_private(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Drop boxes on disk: what lies there is found, however the box looked before."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,34 @@ def test_what_is_left_in_a_box_that_was_empty_is_found(folders: LocalFolders, pa
             os.utime(box, ns=(then, then))
         assert [item.text for item in folders.dropped(paths)] == ["said"]
         folders.discard(paths, f"s{number}")
+
+
+def test_a_file_that_became_something_else_since_it_was_listed_is_not_waited_for(
+    folders: LocalFolders, paths: AgentPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Path(paths.drop_box)
+    (box / "s").write_text("said")
+    (tmp_path / "other").write_text("kept to itself")
+    really_open = os.open
+    for become in (os.mkfifo, lambda path: Path(path).symlink_to(tmp_path / "other"), os.mkdir):
+
+        def swapped(path: object, *how: int, become: Callable[[str], None] = become) -> int:
+            (box / "s").unlink(missing_ok=True)
+            become(str(box / "s"))
+            return really_open(str(path), *how)
+
+        monkeypatch.setattr(os, "open", swapped)
+        assert [item.text for item in folders.dropped(paths)] == [""]
+        monkeypatch.undo()
+        (box / "s").rmdir() if (box / "s").is_dir() else (box / "s").unlink()
+        (box / "s").write_text("said")
+
+
+def test_of_a_file_that_would_fill_the_memory_only_the_beginning_is_read(
+    folders: LocalFolders, paths: AgentPaths
+) -> None:
+    for name in ("s", ".reply-0"):
+        with Path(paths.drop_box, name).open("wb") as file:
+            file.truncate(50_000_000_000)
+    assert len(folders.dropped(paths)[0].text) < 5_000_000
+    assert len(folders.left(paths, ".reply-0") or "") < 5_000_000

@@ -303,6 +303,7 @@ class TestDropBoxes:
             {"message": "\ud800"},
             {"choices": 5},
             {"choices": [{}]},
+            {"message": "x" * 300_000},
             {"data": "text"},
             {"data": {"a": float("nan")}},
             {"guidance_id": 7},
@@ -344,13 +345,13 @@ class TestDropBoxes:
         begin(runs)
         theirs = self.drop(runs, "progress", "unread")
 
-        def read_text(file: Path, *how: str) -> str:
-            if file == theirs:  # nothing is kept from root
+        def opened(file: Any, *how: Any, **more: Any) -> int:
+            if os.fspath(file) == str(theirs):  # nothing is kept from root
                 raise PermissionError(13, "Permission denied")
-            with file.open(encoding=how[0], errors=how[1]) as opened:
-                return opened.read()
+            return really_open(file, *how, **more)
 
-        monkeypatch.setattr(Path, "read_text", read_text)
+        really_open = os.open
+        monkeypatch.setattr(os, "open", opened)
         runs.verbs.status(RUN)
         assert len(runs.events("signal_refused")) == 1
 
