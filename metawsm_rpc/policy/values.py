@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from metawsm_rpc.domain import names
 from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.policy.backtracking import may_take_forever
 from metawsm_rpc.policy.expansion import PLACEHOLDERS, PROMPT_PLACEHOLDERS, placeholders
 
 T = TypeVar("T")
@@ -116,8 +117,13 @@ def _session_pattern(value: str) -> str:
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise refusal(f"This is not a regular expression: {error}.") from error
+    if may_take_forever(value):
+        raise refusal(
+            "To repeat what holds a repetition or alternatives can take for ever.",
+            "Repeat a class, as in [ab]+, or forbid other tries, as in (?>a+)+.",
+        )
     return value
 
 

@@ -156,6 +156,18 @@ def test_an_agent_cannot_have_a_name_that_is_not_plain(name):
     assert "agent_profiles.0.name" in refused(agent_profiles=[{"name": name}])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "because"),
+    [("[", "regular expression"), ("a{99999999999}", "too large"), ("(" * 5000 + ")" * 5000, "recursion")]
+    + [(pattern, "for ever") for pattern in ("(a+)+$", r"(\w|\d)*$")],
+)
+def test_a_pattern_that_cannot_be_used_is_refused(pattern, because):
+    (message,) = refused(
+        agent_profiles=[{"name": "p", "runner": "shell", "command": ["x"], "waiting_patterns": [pattern]}]
+    ).values()
+    assert because in message
+
+
 def test_names_are_given_once():
     profiles = [{"name": "p", "command": ["x"]}, {"name": "p", "command": ["y"]}]
     assert refused(agent_profiles=profiles) == {"agent_profiles.1.name": "The name 'p' is given twice."}
