@@ -55,7 +55,9 @@ def _obstacle(world: World, agent: Agent, profile: LaunchProfile, occasion: Occa
     """Return why nothing is typed, as far as that can be told without looking at its screen."""
     if not reads_input(profile):
         return f"its profile {profile.profile} is headless, so it reads no input; `metawsm iterate` reaches it"
-    for question in world.store.questions(agent.run_id):
+    # The answer to one question need not wait for that to another.
+    questions = () if occasion == "answer" else world.store.questions(agent.run_id)
+    for question in questions:
         if question.status == "pending" and (question.ticket, question.agent) == (agent.ticket, agent.name):
             return f'it waits for an answer to "{question.question}": `metawsm answer {question.id} TEXT`'
     if agent.health is None or agent.health.state != "waiting" or agent.said == "error":

@@ -248,6 +248,16 @@ class TestAnAnswer:
         assert event.data is not None
         assert event.data["occasion"] == "answer"
 
+    def test_is_typed_although_another_question_is_open(self, runs: Runs) -> None:
+        begin(runs, claude())
+        first, second = say(runs, "guidance", "Which one?"), say(runs, "guidance", "And where?")
+        assert first is not None
+        assert second is not None
+        for asked, text in ((first, "this"), (second, "here")):
+            answered = runs.verbs.answer(asked, text)
+            assert (answered.reason, answered.guidance.delivered_at is not None) == (None, True)
+        assert received(runs) == ["this", "here"]
+
     def test_to_a_wait_that_was_killed_is_typed(self, runs: Runs) -> None:
         begin(runs, claude())
         with process(runs.root, *asking(runs, "Which one?")) as waiting:
