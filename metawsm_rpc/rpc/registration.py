@@ -65,6 +65,7 @@ def _folders_changed(server: MetawsmServer) -> Handler:
         for folder in params.event.added:
             server.roots.add(folder.uri)
         await server.threads.on("looks", server.follow, before)
+        await handlers.check_policies(server)
 
     return folders_changed
 

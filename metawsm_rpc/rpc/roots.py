@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 class Root:
-    """A root and the verbs on it; untrusted ones are only read."""
+    """A root and the verbs on it; untrusted ones are only read.
 
-    def __init__(self, path: Path, *, trusted: bool) -> None:
+    `path` is its real path, `shown_at` the client's name for it: its folder may be reached by a link.
+    """
+
+    def __init__(self, path: Path, shown_at: Path | None = None, *, trusted: bool) -> None:
         self.path = path
+        self.shown_at = shown_at or path
         self.trusted = trusted
         self._service: Service | None = None
         self._views: Views | None = None
@@ -41,8 +45,13 @@ class Root:
         service = self.service
         with self._lock:
             if self._views is None:
-                self._views = Views(str(self.path), service)
+                self._views = Views(str(self.path), service, self.as_shown)
             return self._views
+
+    def as_shown(self, path: str) -> str:
+        """Return the path of a file of this root as the client names it."""
+        real = Path(path)
+        return str(self.shown_at / real.relative_to(self.path)) if real.is_relative_to(self.path) else path
 
     @property
     def is_open(self) -> bool:
@@ -82,9 +91,11 @@ class Roots:
     def of_folders(self) -> tuple[Root, ...]:
         """The roots of the workspace folders, in their order; that of the current folder when there are none."""
         if self._fixed is not None:
-            return (self._root(self._fixed.expanduser().resolve()),)
-        paths = dict.fromkeys(_root_of(folder) for folder in list(self._folders.values()) or [Path.cwd()])
-        return tuple(self._root(path) for path in paths)
+            return (self._root(self._fixed.expanduser().resolve(), self._fixed.expanduser()),)
+        found: dict[Path, Path] = {}
+        for folder in list(self._folders.values()) or [Path.cwd()]:
+            found.setdefault(_root_of(folder), folder)
+        return tuple(self._root(path, folder) for path, folder in found.items())
 
     @property
     def opened(self) -> tuple[Root, ...]:
@@ -100,7 +111,7 @@ class Roots:
 
         try:
             path = self.of_folders[0].path if name is None else path_of(name)
-            if path is not None:
+            if path is not None and name != "":
                 return self._root(resolve_root(str(path), {}))
         except (OSError, ValueError) as error:  # such as a name that is too long
             raise InvalidParamsError(f"The root {shortened(name)} cannot be used: {shortened(error)}.") from error
@@ -122,8 +133,17 @@ class Roots:
         for root in self.opened:
             root.close()
 
-    def _root(self, path: Path) -> Root:
-        return self._roots.setdefault(path, Root(path, trusted=self.trusted))
+    def _root(self, path: Path, folder: Path | None = None) -> Root:
+        known = self._roots.get(path)
+        if known is None:
+            shown_at = None if folder is None else _as_named(path, folder)
+            known = self._roots.setdefault(path, Root(path, shown_at, trusted=self.trusted))
+        return known
+
+
+def _as_named(root: Path, folder: Path) -> Path:
+    """Return the root of a workspace folder by the name that the folder's own path gives it."""
+    return next((one for one in (folder, *folder.parents) if one.is_absolute() and one.resolve() == root), root)
 
 
 def _root_of(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,7 @@ _MANY = 1000
 
 
 class View(NamedTuple):
-    """A root at one moment: `details` are its runs that are not closed, newest first, as of event `seq`.
+    """A root at one moment, the files of its tickets as the client names them: `details` are its runs that are not closed, newest first, as of event `seq`.
 
     `blocked` says for runs, by their ids, what blocked the last try to close them.
     """
@@ -37,9 +37,10 @@ class View(NamedTuple):
 class Views:
     """Keeps the view of one root, reading anew only what has changed; may be asked from any thread."""
 
-    def __init__(self, root: str, service: "Service") -> None:
+    def __init__(self, root: str, service: "Service", as_shown: Callable[[str], str]) -> None:
         self._root = root
         self._service = service
+        self._as_shown = as_shown
         self._lock = threading.Lock()
         self._tickets: tuple[TicketRow, ...] = ()
         self._tickets_at = -math.inf
@@ -96,5 +97,6 @@ class Views:
     def _read_tickets(self) -> None:
         # With a policy that cannot be used the last known tickets still have their runs.
         with suppress(InvalidPolicyError):
-            self._tickets = self._service.tickets().tickets
+            found = self._service.tickets().tickets
+            self._tickets = tuple(ticket._replace(path=self._as_shown(ticket.path)) for ticket in found)
             self._tickets_at = time.monotonic()

@@ -180,6 +180,40 @@ def test_each_workspace_folder_is_a_root_of_its_own(root: Root, tmp_path: Path) 
         assert not [one for one in events(wire) if one["runId"] == run_id and one["to"] == "stopped"]
 
 
+def test_policies_of_folders_that_come_and_go_are_told_of_and_taken_back(root: Root, tmp_path: Path) -> None:
+    other = Root(tmp_path / "other")
+    other.policy(unknown=1)
+    policy = (other.path / ".metawsm" / "policy.json").as_uri()
+    folders = [{"uri": one.path.as_uri(), "name": one.path.name} for one in (root, other)]
+    with serving(tmp_path) as wire:
+        wire.initialize(workspaceFolders=folders[:1])
+        wire.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": folders[1:], "removed": []}})
+        wire.until(lambda: [one["code"] for one in wire.diagnostics().get(policy, [])] == ["policy-unknown-key"])
+        wire.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": folders[1:]}})
+        wire.until(lambda: wire.diagnostics()[policy] == [])
+
+
+def test_a_folder_that_is_reached_by_a_link_is_shown_by_the_name_that_it_was_opened_by(
+    root: Root, tmp_path: Path
+) -> None:
+    root.repository("app")
+    root.policy(unknown=1)
+    link = tmp_path / "link"
+    link.symlink_to(root.path)
+    policy = link / ".metawsm" / "policy.json"
+    with served(link / "app") as wire:
+        wire.until(lambda: wire.diagnostics().get(policy.as_uri()))
+        root.policy(agents=[Root.agent("worker", "exit 3")])
+        path = Path(wire.ask("metawsm/createTicket", {"ticket": "T-1"})["path"])
+        ticket = (link / path.relative_to(root.path)).as_uri()
+        opened = {"uri": ticket, "languageId": "markdown", "version": 1, "text": path.read_text()}
+        wire.notify("textDocument/didOpen", {"textDocument": opened})
+        lenses = wire.ask("textDocument/codeLens", {"textDocument": {"uri": ticket}})
+        assert lenses[0]["command"]["command"] == "metawsm.run"
+        wire.ask("metawsm/run", {"tickets": ["T-1"]})
+        wire.until(lambda: "agent-failed" in {one["code"] for one in wire.diagnostics().get(ticket, [])})
+
+
 def test_a_folder_inside_of_a_root_belongs_to_it(root: Root) -> None:
     working(root)
     inside = root.path / "app" / "src"

@@ -56,11 +56,16 @@ def register(server: MetawsmServer) -> None:
 
 async def begin(server: MetawsmServer) -> None:
     """Show what is wrong with policies before anybody opens one, and hear of it when they change on disk."""
-    policy_file = await server.threads.on("looks", import_module, f"{__name__}.policy_file")
-    await policy_file.all_checked(server)
+    await check_policies(server)
     server.spawn(watched(server))
     if server.client.can("workspace.didChangeWatchedFiles.dynamicRegistration"):
-        await server.client.ask(types.CLIENT_REGISTER_CAPABILITY, policy_file.WATCH)
+        await server.client.ask(types.CLIENT_REGISTER_CAPABILITY, import_module(f"{__name__}.policy_file").WATCH)
+
+
+async def check_policies(server: MetawsmServer) -> None:
+    """Show what is wrong with the policies of the roots that there are, and no longer with those of others."""
+    policy_file = await server.threads.on("looks", import_module, f"{__name__}.policy_file")
+    await policy_file.all_checked(server)
 
 
 async def _execute(server: MetawsmServer, verb: str, sent: Any) -> Any:

@@ -73,9 +73,14 @@ async def checked(server: "MetawsmServer", uri: str) -> None:
 
 
 async def all_checked(server: "MetawsmServer") -> None:
-    """Publish what is wrong with the policies of all roots, open or not."""
-    for root in await server.threads.on("looks", lambda: server.roots.of_folders):
-        await checked(server, uri_of(str(root_policy(root.path))))
+    """Publish what is wrong with the policies of all roots, open or not, and take back what is of no root any more."""
+    roots = await server.threads.on("looks", lambda: server.roots.of_folders)
+    policies = [uri_of(str(root_policy(root.shown_at))) for root in roots]
+    for uri in policies:
+        await checked(server, uri)
+    for uri in list(server.memory.published):
+        if uri not in policies and root_of(path_of(uri) or "") is not None and _text(server, uri) is None:
+            _publish(server, uri, [])
 
 
 def _publish(server: "MetawsmServer", uri: str, diagnostics: list[types.Diagnostic]) -> None:
