@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metawsm_rpc.domain.models import Agent, RunDetail
 from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, StepNotFoundError
 from metawsm_rpc.pages.address import SCHEME, parse
+from metawsm_rpc.rpc.calls.calling import check_allowed
 from metawsm_rpc.rpc.features.places import path_of
 from metawsm_rpc.rpc.roots import Root
 from metawsm_rpc.rpc.view import View
@@ -65,6 +66,7 @@ async def fill(server: "MetawsmServer", verb: str, sent: Any) -> dict[str, Any]:
     params = _as_parameters(verb, sent)
     documents = server.memory.documents
     root = await _root(server, params.get("root"), documents)
+    check_allowed(root, BY_NAME[verb])
     params.setdefault("root", str(root.path))
     if verb not in _NEW_RUN | _OF_RUN and verb not in ("answer", "closeTicket", "content"):
         return _whole(verb, params)
@@ -233,6 +235,8 @@ def _meant(params: dict[str, Any], view: View) -> dict[str, Any]:
 
 
 def _as_parameters(verb: str, sent: Any) -> dict[str, Any]:
+    if sent == []:
+        return {}
     if isinstance(sent, dict):
         # What an editor leaves open it may send as null.
         return {name: value for name, value in sent.items() if value is not None}
