@@ -34,6 +34,7 @@ class Looking(RootService):
         offset: int = 0,
     ) -> answers.RunsListed:
         """List the runs of this root, newest first."""
+        _check_counts(limit=limit, offset=offset)
         if not self._has_state():
             return answers.RunsListed((), 0, 0)
         self._look()
@@ -74,6 +75,7 @@ class Looking(RootService):
 
     def events(self, *, since: int = 0, limit: int | None = None, run_id: str | None = None) -> answers.EventsListed:
         """List what happened, in order."""
+        _check_counts(limit=limit)
         if not self._has_state():
             return answers.EventsListed((), 0)
         found = None if run_id is None else self.world.store.find_run(run_id).run_id
@@ -103,8 +105,7 @@ class Looking(RootService):
         """Return what an agent printed; a negative offset counts from the end."""
         from metawsm_rpc.engine import talking
 
-        if limit < 0:
-            raise InvalidParamsError(f"A limit counts bytes, so it cannot be {limit}.")
+        _check_counts(limit=limit)
         run = self.select(run_id, ticket)
         found = self.agent(run, agent, ticket)
         return answers.TranscriptPart(*talking.transcript(self.world, found, offset=offset, limit=limit, raw=raw))
@@ -132,3 +133,10 @@ class Looking(RootService):
 
         run = self.select(run_id, ticket)
         return answers.Diffs(workspaces.diff(self.world, run, ticket=ticket, repo=repo, patch=patch))
+
+
+def _check_counts(**counts: int | None) -> None:
+    """Raise `InvalidParamsError` for a count that is negative: SQLite would take it for no limit."""
+    for name, count in counts.items():
+        if count is not None and count < 0:
+            raise InvalidParamsError(f"`{name}` counts, so it cannot be {count}.")

@@ -81,6 +81,7 @@ class Starting(RootService):
         source: str | None = None,
         base_branch: str | None = None,
         run_id: str | None = None,
+        dry_run: bool = False,  # noqa: ARG002 - it takes what `run` takes, and never does more
     ) -> answers.PlanShown:
         """Show what a run would do, and what stands in its way; stores nothing."""
         from metawsm_rpc.engine import planning

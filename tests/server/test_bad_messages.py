@@ -147,8 +147,11 @@ def test_an_unknown_command_is_an_invalid_parameter(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("method", "params"),
     [
-        ("metawsm/runs", []),
         ("metawsm/runs", [{}]),
+        ("metawsm/runs", {"limit": -1}),
+        ("metawsm/runs", {"offset": -1}),
+        ("metawsm/events", {"limit": -1}),
+        ("metawsm/runs", {"root": ""}),
         ("metawsm/runs", {"limit": "3"}),
         ("metawsm/runs", {"limit": 1.5}),
         ("metawsm/runs", {"unknown": 1}),
@@ -174,6 +177,35 @@ def test_wrong_parameters_are_told_of_with_kind_and_without_traceback(wire: Wire
     assert "Traceback" not in json.dumps(error)
     assert len(json.dumps(error)) < 4000
     assert alive(wire)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{}, {"params": None}, {"params": {}}, {"params": []}, {"params": {"limit": None, "tickets": None}}],
+)
+def test_a_request_without_parameters_is_answered(wire: Wire, message: dict[str, Any]) -> None:
+    wire.send({"jsonrpc": "2.0", "id": 1, "method": "metawsm/runs", **message})
+    assert wire.answer_to(1)["result"] == {"runs": [], "total": 0, "seq": 0}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"arguments": None}, *({"arguments": one} for one in ([], [None], [{}], [[]], [{}, None]))]
+)
+def test_a_command_without_arguments_is_carried_out(wire: Wire, arguments: dict[str, Any]) -> None:
+    assert wire.ask("workspace/executeCommand", {"command": "metawsm.runs", **arguments})["total"] == 0
+
+
+def test_each_wrong_parameter_is_named(wire: Wire) -> None:
+    error = wire.error("metawsm/run", {"ticket": ["T-1"], "repos": "app"})
+    assert {one["parameter"] for one in error["data"]["details"]} == {"ticket", "tickets", "repos"}
+
+
+def test_a_plan_takes_what_a_run_takes(wire: Wire) -> None:
+    kinds = [
+        wire.error(f"metawsm/{verb}", {"tickets": ["T"], "dryRun": True})["data"]["kind"] for verb in ("run", "plan")
+    ]
+    assert kinds[0] == kinds[1]
+    assert wire.error("metawsm/plan", {"tickets": [], "dryRun": True})["message"].startswith("Name at least one ticket")
 
 
 def test_a_nested_key_of_the_protocol_breaks_nothing(wire: Wire) -> None:

@@ -567,6 +567,8 @@ export interface PlanParams {
   baseBranch?: string | null;
   /** An id of your own choice, `[a-z0-9][a-z0-9-]{0,63}`; by default a random one. */
   runId?: string | null;
+  /** Of no effect: `plan` takes what `run` takes, and stores nothing either way. */
+  dryRun?: boolean;
 }
 
 /** A plan that is not stored, and what stands in its way. */

@@ -42,12 +42,15 @@ def model(verb: Verb) -> type[Parameters]:
 def checked(verb: Verb, sent: object) -> tuple[str | None, dict[str, Any]]:
     """Return `(root, arguments)` for the verb's method.
 
-    `sent` is an object, or nothing. Raises `InvalidParamsError` that names each wrong parameter.
+    `sent` is an object, or nothing; one that is empty may be an empty array, which is how Lua writes it.
+    What is null was not sent. Raises `InvalidParamsError` that names each wrong parameter.
     """
-    if sent is not None and not isinstance(sent, dict):
+    if sent is None or sent == []:
+        sent = {}
+    if not isinstance(sent, dict):
         raise InvalidParamsError(f"The parameters of {verb.name} are an object, not {type(sent).__name__}.")
     try:
-        found = model(verb).model_validate(sent or {})
+        found = model(verb).model_validate({name: value for name, value in sent.items() if value is not None})
     except ValidationError as error:
         problems = [
             {"parameter": shortened(".".join(map(str, problem["loc"]))), "message": shortened(problem["msg"])}

@@ -29,7 +29,7 @@ def options(sent: Any) -> tuple[Options, tuple[str, ...]]:
 
     What is wrong is left at its default; a `trusted` that is wrong is False.
     """
-    if sent is None:
+    if sent is None or sent == []:  # Lua's empty table
         return Options(), ()
     if not isinstance(sent, dict):
         return Options(), ("initializationOptions is an object; what was sent is not used.",)

@@ -19,6 +19,7 @@ PARAMETERS = {
     "run.runId": "An id of your own choice, `[a-z0-9][a-z0-9-]{0,63}`; by default a random one.",
     "plan.runId": "An id of your own choice, `[a-z0-9][a-z0-9-]{0,63}`; by default a random one.",
     "run.dryRun": "Only store the plan, so that `resume` can run it later.",
+    "plan.dryRun": "Of no effect: `plan` takes what `run` takes, and stores nothing either way.",
     # looking
     "runs.tickets": "Only runs that have one of these tickets.",
     "statuses": "Only runs in one of these statuses.",

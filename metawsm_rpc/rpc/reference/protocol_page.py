@@ -50,7 +50,7 @@ The same for machines: [openrpc.json](openrpc.json) (OpenRPC 1.3, also the answe
   the result below, one JSON document, on standard output; everything else goes to standard error. An error is
   `{"error": {"code", "message", "data"}}`, and the exit status tells its kind.
 - **Names** are camelCase. Timestamps are RFC 3339 in UTC with milliseconds, durations seconds. A value that is
-  absent in a result is `null`, not missing; a parameter that is left out, or `null` where that is allowed, has its
+  absent in a result is `null`, not missing; a parameter that is left out, or `null`, has its
   default. Unknown parameters are refused.
 - **A run** is named by `runId` (or enough of its beginning), or by `ticket`, which means its newest run, or by
   nothing when there is only one that is not closed.
