@@ -233,7 +233,13 @@ def test_a_new_start_in_the_same_folder_forgets_the_old_record(agents):
     assert agents.terminals.exit_record(launch.directory) is None
 
 
-def test_a_record_that_is_no_number_is_an_error(agents, tmp_path):
-    (tmp_path / "exit").write_text("?")
+@pytest.mark.parametrize("text", ["", "?"])
+def test_a_record_that_a_loss_of_power_has_spoilt_is_none(agents, tmp_path, text):
+    (tmp_path / "exit").write_text(text)
+    assert agents.terminals.exit_record(str(tmp_path)) is None
+
+
+def test_a_record_that_cannot_be_read_is_an_error(agents, tmp_path):
+    (tmp_path / "exit").mkdir()
     with pytest.raises(HostError, match="cannot be read"):
         agents.terminals.exit_record(str(tmp_path))

@@ -81,9 +81,9 @@ def exit_record(directory: str) -> Exit | None:
     try:
         with open(f"{directory}/exit", "rb") as record:  # noqa: PTH123 - read for every agent in a sweep
             return Exit(int(record.read()), os.fstat(record.fileno()).st_mtime)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError):
+        return None  # a machine that lost its power may leave an empty one behind
+    except OSError as error:
         raise HostError(f"The exit record {directory}/exit cannot be read: {error}.") from error
 
 
