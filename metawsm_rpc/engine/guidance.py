@@ -4,6 +4,7 @@ A process that waits for an answer says so by a lock that the kernel takes back 
 answer is typed into the agent's terminal only where nobody waits for it.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from metawsm_rpc.domain.typed_text import typed_text
 from metawsm_rpc.engine import mailbox, sending, signals
 from metawsm_rpc.engine.signals import Signal
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import IllegalTransitionError, MetawsmError
+from metawsm_rpc.errors import IllegalTransitionError, MetawsmError, StoreError
 from metawsm_rpc.policy.view import profile_of
 
 _LOOK_SECONDS = 0.05
@@ -59,7 +60,8 @@ def asking(world: World, signal: Signal) -> Iterator[Asked]:
         question = _await(world, guidance_id)
         yield Asked(event, question)
         if question.status == "answered":
-            with world.store.transaction() as transaction:
+            # Who asked has its answer: a store in trouble must not make it ask again.
+            with contextlib.suppress(StoreError), world.store.transaction() as transaction:
                 transaction.delivered(guidance_id)
 
 

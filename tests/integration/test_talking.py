@@ -15,7 +15,8 @@ import pytest
 from conftest import Root
 from engine_support import RUN, WAITS, Runs, process, runs_on, until
 
-from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
+from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError, StoreError
+from metawsm_rpc.store.transaction import StoreTransaction
 
 PROGRAM = shlex.join([sys.executable, str(Path(__file__).with_name("prompting_program.py"))])
 
@@ -247,6 +248,26 @@ class TestAnAnswer:
         (event,) = runs.events("sent")
         assert event.data is not None
         assert event.data["occasion"] == "answer"
+
+    def test_counts_as_given_where_that_can_not_be_written_down(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise StoreError("The disk is full.")
+
+        begin(runs)
+        asked = say(runs, "guidance", "Which one?")
+        assert asked is not None
+        with runs.store.transaction() as transaction:
+            transaction.answer(asked, "this")
+        agent = runs.agent()
+        monkeypatch.setattr(StoreTransaction, "delivered", fail)
+        with runs.verbs.asking(
+            RUN, ticket="T-1", agent="worker", launch=agent.launch or "", message="Which one?"
+        ) as told:
+            assert told.guidance is not None
+            assert told.guidance.answer == "this"
+        assert len(runs.store.questions(RUN)) == 1
 
     def test_is_typed_although_another_question_is_open(self, runs: Runs) -> None:
         begin(runs, claude())
