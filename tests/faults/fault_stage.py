@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -14,11 +15,22 @@ from crash_points import CrashPoints, install
 from engine_support import RUN, runs_on
 from fault_machine import Machine, end_sessions
 from fault_picture import Picture, check_history, check_truth, picture
-from fault_processes import Child, in_child
+from fault_processes import Child, in_child, warm_up
 from fault_scenes import FOLLOWS, SCENES, Scene
 
 from metawsm_rpc.errors import RunNotFoundError
 from metawsm_rpc.store import leases
+
+
+@contextlib.contextmanager
+def stage_in_a_folder() -> Iterator["Stage"]:
+    """Set up a stage; its path is short, because the paths of sockets have to be."""
+    warm_up()
+    folder = Path(tempfile.mkdtemp(prefix="mw-", dir="/tmp"))
+    try:
+        yield Stage(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Stage:
@@ -26,8 +38,14 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.machine = Machine(folder / "machine")
+        (folder / "sockets").mkdir()
         self._folder = folder
         self._records: dict[str, tuple[list[str], Picture]] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of every process on this stage; a run remembers where its tmux server is."""
+        return {**self.machine.environment, "TMUX_TMPDIR": str(self._folder / "sockets")}
 
     def copy_before(self, scene: Scene) -> Path:
         return self._folder / f"after {FOLLOWS.get(scene.name, 'nothing')}"

@@ -6,15 +6,11 @@ looks, does what a person would do, and comes to the same end.
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from fault_processes import warm_up
 from fault_scenes import SCENES
-from fault_stage import Stage, differing
+from fault_stage import Stage, differing, stage_in_a_folder
 
 EVERY = 1 if os.environ.get("CRASH_POINTS") == "all" else 4
 """Of four neighbours one is enough for every day; `make faults` takes all of them."""
@@ -25,15 +21,13 @@ PARTS = {"run": 8, "close": 8, "resume": 3, "restart": 3, "cleanup": 3}
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    folder = Path(tempfile.mkdtemp(prefix="metawsm-faults-"))
-    warm_up()
-    yield Stage(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    with stage_in_a_folder() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
 def on_this_machine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in stage.machine.environment.items():
+    for name, value in stage.environment.items():
         monkeypatch.setenv(name, value)
 
 

@@ -4,18 +4,16 @@ Wherever it fell asleep, what it does when it wakes up changes nothing any more:
 process which took over. Between BEGIN and COMMIT nobody falls asleep alone: a machine that sleeps does so whole.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from fault_processes import warm_up
 from fault_scenes import SCENES
-from fault_stage import Stage, differing
+from fault_stage import Stage, differing, stage_in_a_folder
 
-from metawsm_rpc.engine import holding
 from metawsm_rpc.store import leases
+
+EFFECTS = ("tmux", "launches", "sh -c", ".metawsm-part")
+"""Where a driver may be late. While it has its turn at a repository, or at wsm's files, others wait for it."""
 
 PARTS = 4
 """Into how many tests a scene is divided."""
@@ -23,18 +21,15 @@ PARTS = 4
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    folder = Path(tempfile.mkdtemp(prefix="metawsm-faults-"))
-    warm_up()
-    yield Stage(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    with stage_in_a_folder() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
 def on_this_machine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in stage.machine.environment.items():
+    for name, value in stage.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)
-    monkeypatch.setattr(holding, "_RENEW_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -42,7 +37,7 @@ def on_this_machine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_late_driver_changes_nothing(stage: Stage, name: str, part: int) -> None:
     scene = next(scene for scene in SCENES if scene.name == name)
     points, undisturbed = stage.record(name)
-    worth = [point for point in points if "git" in point or "tmux" in point or "launches" in point or "sh -c" in point]
+    worth = [point for point in points if any(word in point for word in EFFECTS)]
     wrong = {}
     for point in worth[part :: 3 * PARTS]:
         try:
