@@ -19,17 +19,27 @@ class Check(NamedTuple):
     hint: str | None
 
 
-def diagnose(machine: Machine, policy: Mapping[str, Any] | None, problems: Sequence[Problem]) -> tuple[Check, ...]:
-    """Check the policy, and with it git, tmux, repositories, tickets and the agents' programs."""
+def diagnose(
+    machine: Machine, policy: Mapping[str, Any] | None, problems: Sequence[Problem], *, trusted: bool = True
+) -> tuple[Check, ...]:
+    """Check the policy, and with it git, tmux, repositories, tickets and the agents' programs.
+
+    In a folder that is not `trusted` nothing is executed, so only what can be read there is checked.
+    """
     if policy is None:
         first = problems[0]
         where = ":".join(str(part) for part in (first.path, first.line, first.column) if part is not None)
         detail = f"{where}: {first.message}" if where else first.message
         return (Check("policy", ok=False, detail=detail, hint=first.hint),)
-    return (Check("policy", ok=True, detail="can be used", hint=None), *_checks(machine, policy))
+    return (Check("policy", ok=True, detail="can be used", hint=None), *_checks(machine, policy, trusted=trusted))
 
 
-def _checks(machine: Machine, policy: Mapping[str, Any]) -> Iterator[Check]:
+def _checks(machine: Machine, policy: Mapping[str, Any], *, trusted: bool) -> Iterator[Check]:
+    tickets = _tried("tickets", lambda: f"{len(machine.tickets(policy).all())} in {machine.tickets(policy).directory}")
+    if not trusted:
+        yield tickets
+        yield Check("trust", ok=False, detail="only what can be read was looked at", hint="Trust the folder.")
+        return
     worktrees = machine.worktrees(policy)
     yield _tried("git", worktrees.version)
     yield _tried("tmux", machine.terminals(policy).version)
@@ -38,7 +48,7 @@ def _checks(machine: Machine, policy: Mapping[str, Any]) -> Iterator[Check]:
     for name in policy["repositories"]:
         if error := worktrees.problem(name):
             yield Check(f"repository {name}", ok=False, detail=error.message, hint=error.hint)
-    yield _tried("tickets", lambda: f"{len(machine.tickets(policy).all())} in {machine.tickets(policy).directory}")
+    yield tickets
     programs = machine.programs(policy)
     environment = programs.environment()
     for agent in agent_names(policy):

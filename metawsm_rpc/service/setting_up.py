@@ -69,4 +69,4 @@ class SettingUp(RootService):
         from metawsm_rpc.engine import diagnosing
 
         shown = self._root_policy.show()
-        return answers.Checks(diagnosing.diagnose(self._machine, shown.policy, shown.problems))
+        return answers.Checks(diagnosing.diagnose(self._machine, shown.policy, shown.problems, trusted=self._trusted))

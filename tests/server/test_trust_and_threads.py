@@ -48,7 +48,7 @@ CHANGING: dict[str, dict[str, Any]] = {
     "closeTicket": {"ticket": "T-1"},
     "policyInit": {},
 }
-READING = ("runs", "status", "events", "tickets", "policy")
+READING = ("runs", "status", "events", "tickets", "policy", "doctor")
 
 
 def test_an_untrusted_root_with_a_run_is_read_and_left_as_it_is(
