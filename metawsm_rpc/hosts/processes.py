@@ -7,22 +7,8 @@ Linux is read from /proc, which takes microseconds a process; elsewhere psutil a
 
 import os
 import sys
-import time
 
 _MARK = "METAWSM_LAUNCH="
-
-_YOUNG_SECONDS = 1.0
-"""A process this young may be a fork of tmux that does not run the shim yet."""
-
-
-def started_for(pid: int, launch: str) -> bool:
-    """Return whether the process runs, and is the one that was started for this launch."""
-    if not runs(pid):
-        return False
-    if bears(pid, launch):
-        return True
-    age = _age(pid)
-    return age is not None and age < _YOUNG_SECONDS
 
 
 def bears(pid: int, launch: str) -> bool:
@@ -65,13 +51,6 @@ if sys.platform == "linux":
     def carries(pid: int, launch: str) -> bool:
         """Return whether the environment that the process was started with has the launch in it."""
         return f"\0{_MARK}{launch}\0".encode() in b"\0" + _read(pid, "environ") + b"\0"
-
-    def _age(pid: int) -> float | None:
-        fields = _stat(pid)
-        if not fields:
-            return None
-        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), which counts from 1
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
     def _stat(pid: int) -> list[bytes]:
         """Return the fields of /proc/PID/stat from the state on; the name before may hold anything."""
@@ -120,11 +99,3 @@ else:
             return psutil.Process(pid).environ().get(_MARK.rstrip("=")) == launch
         except (psutil.Error, OSError):
             return False
-
-    def _age(pid: int) -> float | None:
-        import psutil
-
-        try:
-            return time.time() - psutil.Process(pid).create_time()
-        except psutil.Error:
-            return None

@@ -91,9 +91,6 @@ class Terminals(Protocol):
     def end(self, session: str, launch: str, pid: int | None, grace_seconds: float) -> Ended:
         """End a session and everything in its process session; harmless when it is gone."""
 
-    def alive(self, pid: int, launch: str) -> bool:
-        """Return whether the process that was started for this launch is still there."""
-
     def capture(self, session: str, launch: str) -> str:
         """Return the pane's visible text, without escapes."""
 

@@ -153,22 +153,14 @@ def test_a_zombie_does_not_run(spawn):
     assert processes.runs(os.getpid())
 
 
-def test_a_process_is_known_by_its_environment_or_its_command_line(spawn, monkeypatch):
-    monkeypatch.setattr(processes, "_YOUNG_SECONDS", 0)
+def test_a_process_is_known_by_its_environment_or_its_command_line(spawn):
     by_environment = _ready(spawn, env={**os.environ, "METAWSM_LAUNCH": LAUNCH})
     by_command = _ready(spawn, LAUNCH)
     stranger = _ready(spawn, env={**os.environ, "METAWSM_LAUNCH": f"{LAUNCH}0", "X": f"METAWSM_LAUNCH={LAUNCH}"})
-    assert processes.started_for(by_environment.pid, LAUNCH)
-    assert processes.started_for(by_command.pid, LAUNCH)
-    assert not processes.started_for(stranger.pid, LAUNCH)
+    assert processes.bears(by_environment.pid, LAUNCH)
+    assert processes.bears(by_command.pid, LAUNCH)
+    assert not processes.bears(stranger.pid, LAUNCH)
     assert [pid for pid, _ in processes.carriers(LAUNCH)] == [by_environment.pid]
-
-
-def test_a_process_that_may_still_become_the_shim_gets_the_benefit_of_the_doubt(spawn, monkeypatch):
-    child = spawn()
-    assert processes.started_for(child.pid, LAUNCH)
-    monkeypatch.setattr(processes, "_YOUNG_SECONDS", 0)
-    assert not processes.started_for(child.pid, LAUNCH)
 
 
 def test_a_name_with_brackets_and_spaces_does_not_hide_a_state(spawn, tmp_path):
@@ -176,7 +168,6 @@ def test_a_name_with_brackets_and_spaces_does_not_hide_a_state(spawn, tmp_path):
     program.symlink_to(sys.executable)
     child = _ready(spawn, program=str(program))
     assert processes.runs(child.pid)
-    assert processes._age(child.pid) < 60
 
 
 # --- ending a process session -----------------------------------------------------------------------------

@@ -401,16 +401,6 @@ def test_many_end_at_the_same_time(agents):
     assert agents.terminals.panes() == ()
 
 
-def test_whether_an_agent_is_alive_is_not_a_question_of_its_number_alone(agents, monkeypatch):
-    monkeypatch.setattr(processes, "_YOUNG_SECONDS", 0.1)
-    launch, pid = agents.start(*SLEEP)
-    assert agents.terminals.alive(pid, launch.launch)
-    until(lambda: processes.bears(pid, launch.launch))
-    until(lambda: not agents.terminals.alive(pid, "another-launch"))
-    agents.end(launch, pid)
-    assert not agents.terminals.alive(pid, launch.launch)
-
-
 def test_the_files_of_a_launch_are_private(agents):
     old = os.umask(0)
     try:

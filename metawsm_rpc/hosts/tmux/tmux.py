@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError
-from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.commands import Commands
 from metawsm_rpc.hosts.tmux import captures, launches, process_sessions, transcripts
 from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane, Sent
@@ -187,10 +186,6 @@ class TmuxTerminals:
             if leader is not None:
                 killed = process_sessions.end(leader, grace_seconds)
         return Ended(killed, process_sessions.survivors(launch, leader))
-
-    def alive(self, pid: int, launch: str) -> bool:
-        """Return whether the process that was started for this launch is still there."""
-        return processes.started_for(pid, launch)
 
     def capture(self, session: str, launch: str) -> str:
         """Return the pane's visible text, without escapes. Raises `HostError` when there is no such pane."""
