@@ -129,7 +129,8 @@ class RootService:
 
     def _look(self, run_ids: Sequence[str] | None = None) -> None:
         """Bring some runs up to date with the machine, or all that may move; not where nothing may be executed."""
-        if self._trusted and not (self._supervising is not None and self._supervising.is_fresh()):
+        supervisor = self._supervising  # which another thread may be ending
+        if self._trusted and not (supervisor is not None and supervisor.is_fresh()):
             self._sweeper.sweep(run_ids)
 
     def sweep(self, run_id: str) -> None:
