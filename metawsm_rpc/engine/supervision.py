@@ -96,6 +96,8 @@ class Supervisor:
         self._on_change = on_change
         self._on_trouble = on_trouble
         self._over = threading.Event()
+        self._guard = threading.Lock()
+        self._under_way: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._watch: Watch = world.machine.watch()
         self._prober = Prober(world)
@@ -150,6 +152,24 @@ class Supervisor:
             self._next_sweep = self._swept + _EAGER_SECONDS
             self._watch.wake()
         return not self._is_outdated and now - self._swept <= SWEEP_SECONDS
+
+    def aside(self, name: str, act: Callable[[], None]) -> None:
+        """Do something in the background, unless it is under way; what goes wrong is told as trouble."""
+        with self._guard:
+            if name in self._under_way:
+                return
+            self._under_way.add(name)
+
+        def do() -> None:
+            try:
+                act()
+            except MetawsmError as error:
+                self._tell(error)
+            finally:
+                with self._guard:
+                    self._under_way.discard(name)
+
+        threading.Thread(target=do, name=f"aside {name}", daemon=True).start()
 
     def _run(self) -> None:
         try:

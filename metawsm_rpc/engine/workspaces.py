@@ -1,6 +1,6 @@
 """What stands in the workspaces of a run: facts, diffs, and bringing the base in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds
@@ -25,6 +25,10 @@ EXACT_LIMIT = 4
 
 LOOK_LIMIT = 12
 """More worktrees than this are not asked at a look: it shows what was last observed."""
+
+
+Aside = Callable[[str, Callable[[], None]], None]
+"""Does something in the background, under a name by which it is done once at a time."""
 
 
 class Diffed(NamedTuple):
@@ -64,15 +68,22 @@ def made_of(world: World, run_id: str) -> tuple[Workspace, ...]:
     )
 
 
-def refresh(world: World, run: Run) -> None:
-    """Observe the run's worktrees for a look at it, as far as a look may take the time."""
+def refresh(world: World, run: Run, aside: Aside | None = None) -> None:
+    """Observe the run's worktrees for a look at it, as far as a look may take the time.
+
+    With `aside`, which does something in the background, a look at more than a few waits for none.
+    """
     if run.status in ("paused", "closed"):
         return
     made = [workspace for workspace in world.store.workspaces(run.run_id) if workspace.observed_at]
     number = sum(len(workspace.repos) for workspace in made)
     if number > EXACT_LIMIT:
         made = [workspace for workspace in made if _age(world, workspace) > FRESH_SECONDS]
-    if made and number <= LOOK_LIMIT:
+    if not made or number > LOOK_LIMIT:
+        return
+    if aside is not None and number > EXACT_LIMIT:
+        aside(run.run_id, lambda: observe(world, run, made))
+    else:
         observe(world, run, made)
 
 

@@ -47,7 +47,9 @@ class Looking(RootService):
 
         run = self.select(run_id, ticket)
         if self._trusted:
-            workspaces.refresh(self.world, run)  # first: progress that git shows counts in the look
+            supervisor = self._supervising
+            # First: progress that git shows counts in the look.
+            workspaces.refresh(self.world, run, None if supervisor is None else supervisor.aside)
         self._look([run.run_id])
         return self.world.store.detail(run.run_id)
 

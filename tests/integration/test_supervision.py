@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import DONE, Root
 from engine_support import RUN, WAITS, Runs, hook, pid_in, process, runs_on, until, wait_for_death
 
 from metawsm_rpc.domain.models import Event
-from metawsm_rpc.engine import supervision
+from metawsm_rpc.engine import supervision, workspaces
 from metawsm_rpc.engine.driving import Drive
 from metawsm_rpc.engine.supervision import Supervisor
 from metawsm_rpc.errors import MetawsmError, StoreError
@@ -333,6 +334,25 @@ class TestALook:
             monkeypatch.setattr(runs.verbs._sweeper, "sweep", count)
             until(news.supervisor.is_fresh)
             assert runs.verbs.status(RUN).agents[0].status == "running"
+
+    def test_at_many_worktrees_does_not_wait_for_git(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin(runs, WAITS, *(f"T-{number}" for number in range(workspaces.EXACT_LIMIT + 1)))
+        runs.verbs.status(RUN)
+        (runs.folder("app", "T-0") / "new.txt").write_text("new\n")
+        monkeypatch.setattr(workspaces, "FRESH_SECONDS", 0.0)
+        asked, answered, observe = threading.Event(), threading.Event(), workspaces.observe
+
+        def wait_first(*args: Any) -> None:
+            asked.set()
+            assert answered.wait(20)
+            observe(*args)
+
+        monkeypatch.setattr(workspaces, "observe", wait_first)
+        with supervised(runs):
+            assert runs.verbs.status(RUN).workspaces[0].repos[0].dirty_files == 0
+            assert asked.wait(20)
+            answered.set()
+            until(lambda: runs.workspace("T-0").repos[0].dirty_files == 1)
 
     def test_sweeps_where_another_process_supervises(self, runs: Runs) -> None:
         begin(runs)
