@@ -74,6 +74,7 @@ class Database:
         with translated(path):
             _make_private(path)
             _leave_newer_alone(path)
+            self._identity = _identity(path)
             self.connection = _connect(path, self._patience)
             try:
                 self._configure()
@@ -127,6 +128,7 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write in one `BEGIN IMMEDIATE` transaction; any exception rolls all of it back."""
         with self.lock, translated(self.path):
+            self._check_place()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
@@ -141,12 +143,15 @@ class Database:
         """Read several tables as they are at one moment; inside a transaction, as that leaves them."""
         if self.lock.acquire(blocking=False):
             try:
+                if not self.connection.in_transaction:
+                    self._check_place()
                 with translated(self.path), _at_one_moment(self.connection):
                     yield self.connection
             finally:
                 self.lock.release()
             return
         with self._reading_lock, translated(self.path):
+            self._check_place()
             if self._reading is None:
                 self._reading = _connect(self.path, self._patience)
             with _at_one_moment(self._reading):
@@ -155,8 +160,20 @@ class Database:
     def data_version(self) -> int:
         """Return a number that rises when anybody has committed, through this connection or another one."""
         with self.lock, translated(self.path):
+            self._check_place()
             version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
             return version + self._commits
+
+    def _check_place(self) -> None:
+        """Raise `StoreError` when the file is not at its path any more: what is written to it then is lost.
+
+        With a write-ahead log SQLite does not look (https://www.sqlite.org/howtocorrupt.html, 2.4).
+        """
+        if _identity(self.path) != self._identity:
+            raise StoreError(
+                f"The database {self.path} was removed or replaced while it was open.",
+                hint="Put it back, or end this metawsm and start it again to go on with what is there now.",
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -164,6 +181,15 @@ class Database:
             self.connection.close()
             if self._reading is not None:
                 self._reading.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one at the same path, None when there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for each transaction
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:

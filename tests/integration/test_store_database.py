@@ -463,6 +463,26 @@ def test_a_database_that_cannot_be_written_is_told(store: SqliteStore) -> None:
     assert store.run("r1").status == "running"
 
 
+# --- a file that goes away ---
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_nothing_is_written_to_a_database_that_was_removed_under_us(
+    state: Path, store: SqliteStore, *, is_replaced: bool
+) -> None:
+    begin(store, plan())
+    path = state / "metawsm.db"
+    kept = path.rename(state / "kept")
+    if is_replaced:
+        opened(state).close()
+    for use in (lambda: begin(store, plan()), lambda: store.run("r1"), store.data_version):
+        with pytest.raises(StoreError, match="removed or replaced"):
+            use()
+    if not is_replaced:  # its log is still its own
+        kept.rename(path)
+        assert store.run("r1").status == "running"
+
+
 # --- what cannot be kept ---
 
 
