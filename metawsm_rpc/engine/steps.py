@@ -1,6 +1,7 @@
 """What each kind of step does. Every effect looks first, acts, and can be done again."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from metawsm_rpc.domain.models import LIVE, Agent, Repo, Run, Step, Workspace
@@ -26,6 +27,7 @@ class StepActions:
         self._worktrees = worktrees
         self._lease = lease
         self._tickets: dict[str, Ticket] = {}
+        self._restoring: dict[str, threading.Lock] = {}
         self._launcher = Launcher(world, run, policy, lease)
         self._by_kind: dict[str, Callable[[Step, Workspace], None]] = {
             "verify_ticket": self._verify_ticket,
@@ -54,16 +56,21 @@ class StepActions:
         done = [step for step in steps if step.status == "done"]
         for repo in workspace.repos:
             made = any(step.kind == "create_workspace" and step.repo == repo.name for step in done)
-            if not made or only not in (None, repo.name) or self._world.machine.folders().occupied(repo.path):
+            if not made or only not in (None, repo.name):
                 continue
-            self._ensure_worktree(workspace.ticket, repo)
-            self.tell(workspace, "restored", repo.path)
-            prepared = [step for step in done if step.kind == "prepare_workspace"]
-            if any(step.command is None for step in prepared):
-                self._copy(workspace.ticket, repo.name)
-            for step in prepared:
-                if step.command is not None and step.repo == repo.name:
-                    self._set_up_again(step, workspace)
+            # A step that is tried again and an agent's launch may find it missing at the same time.
+            with self._restoring.setdefault(repo.path, threading.Lock()):
+                if not self._world.machine.folders().occupied(repo.path):
+                    self._restore(workspace, repo, [step for step in done if step.kind == "prepare_workspace"])
+
+    def _restore(self, workspace: Workspace, repo: Repo, prepared: Sequence[Step]) -> None:
+        self._ensure_worktree(workspace.ticket, repo)
+        self.tell(workspace, "restored", repo.path)
+        if any(step.command is None for step in prepared):
+            self._copy(workspace.ticket, repo.name)
+        for step in prepared:
+            if step.command is not None and step.repo == repo.name:
+                self._set_up_again(step, workspace)
 
     def roll_back(self, workspace: Workspace) -> None:
         """Take back a workspace that could not be made whole; what holds work is kept, and told."""
