@@ -15,6 +15,7 @@ from metawsm_rpc.errors import InvalidParamsError, StoreError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_SECONDS = 10.0
+_LITTLE_ROOM = 65536
 
 
 def migrations() -> list[Path]:
@@ -45,7 +46,7 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
             f"The database {path} stayed locked for {_BUSY_TIMEOUT_SECONDS:g} seconds; try again.",
             hint="Another program may have it open in a long transaction, such as a database browser.",
         )
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreError(f"The disk that holds {path} is full; free some space and try again.")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreError(
@@ -55,6 +56,15 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
         return StoreError(f"The database {path} cannot be written: {error}; check permissions and the disk.")
     return StoreError(f"The database {path} refused: {error}.")
+
+
+def _is_full(path: Path) -> bool:
+    """Return whether there is no room for so much as the memory that SQLite shares, which it calls an I/O error."""
+    try:
+        room = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _LITTLE_ROOM
 
 
 class Database:

@@ -446,13 +446,21 @@ def test_a_disk_that_is_really_full_is_told_and_changes_nothing(small_disk: Path
         before = store.detail("r1")
         ballast = small_disk / "ballast"
         fill(ballast)
-        with pytest.raises(StoreError, match=r"full|cannot be written"):
+        with pytest.raises(StoreError, match="is full"):
             stop_with_much_noise(store)
         assert store.detail("r1") == before
         ballast.unlink()
         with store.transaction() as transaction:
             transaction.move_agent("r1", "T-1", "a", "finish")
         assert store.run("r1").status == "completed"
+
+
+def test_a_disk_that_is_full_before_the_database_is_opened_is_told_as_full(small_disk: Path) -> None:
+    with closing(opened(small_disk)) as store:
+        begin(store, plan())
+    fill(small_disk / "ballast")
+    with pytest.raises(StoreError, match="is full"):
+        opened(small_disk)
 
 
 def test_a_database_that_cannot_be_written_is_told(store: SqliteStore) -> None:
