@@ -34,6 +34,7 @@ class DeathWatch(Generic[Key]):
         self._polled: dict[Key, int] = {}
         self._gone: set[Key] = set()
         self._woken = False
+        self._closed = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -95,14 +96,16 @@ class DeathWatch(Generic[Key]):
                 os.read(self._wake_read, 4096)
 
     def wake(self) -> None:
-        """Let the `wait` that is under way, or else the next one, return now."""
+        """Let the `wait` that is under way, or else the next one, return now; harmless after the end."""
         with self._lock:
-            self._woken = True
-        self._nudge()
+            if not self._closed:
+                self._woken = True
+                self._nudge()
 
     def close(self) -> None:
         """Give the descriptors back; no `wait` may be under way."""
         with self._lock:
+            self._closed = True
             self._selector.close()
             self._kernel.close()
             os.close(self._wake_read)

@@ -128,6 +128,12 @@ def test_many_deaths_are_all_told(watch, spawn):
         told.update(watch.wait(20))
 
 
+def test_waking_after_the_end_is_harmless():
+    watch = DeathWatch[str]()
+    watch.close()
+    watch.wake()
+
+
 def test_descriptors_are_closed_and_not_inherited(spawn):
     before = _descriptors()
     with DeathWatch() as watch:
