@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -187,9 +187,10 @@ async def editor(
     name: str | None = "Tests",
     options: Mapping[str, Any] | None = None,
     can: Callable[[types.ClientCapabilities], None] = lambda _: None,
+    server: Sequence[str] = ("-m", "metawsm_rpc"),
 ) -> AsyncIterator[Editor]:
     """Start a server for the block, and an editor with the capabilities of another one; `can` changes these."""
-    config = ClientServerConfig([sys.executable, "-m", "metawsm_rpc"], _client, dict(os.environ))
+    config = ClientServerConfig([sys.executable, *server], _client, dict(os.environ))
     client = await config.start()
     assert isinstance(client, LanguageClient)
     refreshed: list[str] = []

@@ -271,9 +271,11 @@ def unread(wire: Wire, method: str, number: int) -> int:
     wire.request("initialize", {"capabilities": {}})
     wire.receive()
     before = wire.memory()
-    sender = threading.Thread(target=lambda: [wire.request(method) for _ in range(number)])
+    sent: list[int] = []
+    sender = threading.Thread(target=lambda: sent.extend(wire.request(method) for _ in range(number)))
     sender.start()
-    sender.join(5)  # a server that has enough stops reading, and then sending takes until answers are read
+    while sender.is_alive() and _goes_on(sent, sender):
+        pass  # a server that has enough stops reading, and then sending takes until answers are read
     grown = wire.memory() - before
     answered = set()
     while len(answered) < number:
@@ -283,6 +285,12 @@ def unread(wire: Wire, method: str, number: int) -> int:
             answered.add(message["id"])
     sender.join()
     return grown
+
+
+def _goes_on(sent: list[int], sender: threading.Thread) -> bool:
+    before = len(sent)
+    sender.join(1)
+    return len(sent) > before
 
 
 def test_ten_thousand_requests_of_a_client_that_does_not_read_are_all_answered_in_the_end(root: Root) -> None:

@@ -123,7 +123,7 @@ def test_a_question_is_shown_and_goes_when_it_is_answered(root: Root) -> None:
 
 def test_many_ends_are_few_messages(root: Root) -> None:
     root.repository("app")
-    root.agents(**{f"w{n}": "exit 3" for n in range(12)})
+    root.agents(**{f"w{n}": "exit 3" for n in range(6)})
     with served(root.path, **EVENTS) as wire:
         wire.ask("metawsm/createTicket", {"ticket": "T-1"})
         wire.ask("metawsm/run", {"tickets": ["T-1"]})

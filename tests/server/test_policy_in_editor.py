@@ -34,27 +34,28 @@ VALUE = '{"workspace": {"backend": "svn"}}'
 SYNTAX = '{"version": 3,\n "tmux": {"socket": \'x\'}}'
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "part"),
-    [
-        (UNKNOWN, "policy-unknown-key", '"workspce"'),
-        (VALUE, "policy-value", '"svn"'),
-        (SYNTAX, "policy-syntax", "'x'"),
-        ('{"version": 3', "policy-syntax", "3"),
-        ('{"agents": [{"name": "a", "profile": "cladue"}]}', "policy-value", '"cladue"'),
-        ('{"version": 3, "version": 3}', "policy-syntax", '"version"'),
-    ],
+MISTAKES = (
+    (UNKNOWN, "policy-unknown-key", '"workspce"'),
+    (VALUE, "policy-value", '"svn"'),
+    (SYNTAX, "policy-syntax", "'x'"),
+    ('{"version": 3', "policy-syntax", "3"),
+    ('{"agents": [{"name": "a", "profile": "cladue"}]}', "policy-value", '"cladue"'),
+    ('{"version": 3, "version": 3}', "policy-syntax", '"version"'),
 )
-async def test_what_is_typed_is_underlined_exactly(root: Root, text: str, code: str, part: str) -> None:
+
+
+async def test_what_is_typed_is_underlined_exactly(root: Root) -> None:
     async with editor(root) as at:
         path = prepared(root)
         at.open(path, "{}", "json")
-        at.type(path, text)
-        shown = await at.diagnostic(path, code)
-        expected = spot(text, part) if text.count(part) == 1 else spot(text.replace(part, "#" * len(part), 1), part)
-        assert (shown.range, shown.severity, shown.source) == (expected, types.DiagnosticSeverity.Error, "metawsm")
-        at.type(path, '{"version": 3}', 3)
-        await at.none_on(path, code)
+        for number, (text, code, part) in enumerate(MISTAKES):
+            at.type(path, text, 2 * number + 2)
+            shown = await at.diagnostic(path, code)
+            expected = spot(text, part) if text.count(part) == 1 else spot(text.replace(part, "#" * len(part), 1), part)
+            found = (shown.range, shown.severity, shown.source)
+            assert found == (expected, types.DiagnosticSeverity.Error, "metawsm"), text
+            at.type(path, '{"version": 3}', 2 * number + 3)
+            await at.none_on(path, code)
         assert path.read_text() == "{}"
 
 
