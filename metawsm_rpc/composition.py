@@ -251,4 +251,5 @@ def _make_state(state: Path) -> None:
         if not ignore.exists():
             ignore.write_text("# Everything here is metawsm's own, but for the policy.\n*\n!policy.json\n")
     except OSError as error:
-        raise StoreError(f"The folder {state} cannot be made: {error.strerror}.") from error
+        what = "written" if state.is_dir() else "made"
+        raise StoreError(f"The folder {state} cannot be {what}: {error.strerror}.") from error

@@ -1,6 +1,7 @@
 """What a person can type wrong: one sentence, the right exit status, and nothing half-made."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -435,3 +436,11 @@ def test_a_root_that_is_gone_or_somebody_elses_is_refused(cli: Cli, tmp_path: Pa
         check=False,
     )
     assert_refused(Ran(ran), 2, "current folder is gone")
+
+
+def test_a_state_folder_that_cannot_be_written_is_told_as_that(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chmod(path: Path, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path, mode)
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    assert_refused(cli("policy", "init", code=1), 1, ".metawsm cannot be written: Read-only")
