@@ -90,8 +90,11 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 
 
 def listed(text: str) -> list[str]:
-    """Return the words of a comma-separated list."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+    """Return the words of a comma-separated list, at least one: an unset variable of a script must not mean all."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return words
 
 
 def count(text: str) -> int:

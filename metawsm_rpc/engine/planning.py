@@ -156,7 +156,7 @@ class Planner:
 
     def _agents(self, request: RunRequest) -> tuple[PlannedAgent, ...]:
         profiles = [profile["name"] for profile in self._policy["agent_profiles"] if profile["command"]]
-        wanted = request.agents if request.agents is not None else agent_names(self._policy)
+        wanted = request.agents or agent_names(self._policy)
         if not wanted:
             raise InvalidParamsError(
                 "The policy names no agents; name one, or one of the profiles "
@@ -212,10 +212,8 @@ class Planner:
     def _sources(self, wanted: tuple[str, ...] | None) -> tuple[Source, ...]:
         found = {source.name: source for source in self._worktrees.sources()}
         listed = ", ".join(found) or "none"
-        if wanted is None:
-            return (self._only(tuple(found.values()), listed),)
         if not wanted:
-            raise InvalidParamsError(f"Name at least one repository; there are: {listed}.")
+            return (self._only(tuple(found.values()), listed),)
         for name in wanted:
             if name not in found:
                 raise self._worktrees.problem(name) or RepoNotFoundError(

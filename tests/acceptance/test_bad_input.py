@@ -33,7 +33,7 @@ def cli(root: Root, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
         (["--ticket", "T-2"], 3, ["Did you mean T-1?"]),
         ([], 2, ["ticket"]),
         (["--ticket", "T-1", "--repos", "app,nope"], 3, ["'nope'", "there are: app"]),
-        (["--ticket", "T-1", "--repos", ","], 2, ["there are: app"]),
+        (["--ticket", "T-1", "--repos", ","], 2, ["',' names nothing"]),
         (["--ticket", "T-1", "--agent", "nope"], 3, ["'nope'", "the policy has: worker"]),
         (["--ticket", "T-1", "--base-branch", "nope"], 2, ["'nope'", "it has: main"]),
         (["--ticket", "T-1", "--base-branch", ""], 2, ["no branch ''"]),

@@ -84,6 +84,15 @@ def test_a_run_is_followed_to_its_close_by_events_and_diagnostics(root: Root, cl
     assert client.end() == 0
 
 
+def test_no_agents_and_no_repositories_are_those_of_the_root(root: Root, client: PlainClient) -> None:
+    root.agents(one="true", two="true")
+    client.ask("metawsm/createTicket", {"ticket": "T-1"})
+    for nothing in ({}, {"agents": [], "repos": []}, {"agents": None, "repos": None}):
+        steps = client.ask("metawsm/plan", {"tickets": ["T-1"], **nothing})["steps"]
+        assert {step["agent"] for step in steps} - {None} == {"one", "two"}
+        assert {step["repo"] for step in steps} - {None} == {"app"}
+
+
 def test_the_server_answers_the_document_that_is_in_the_docs(client: PlainClient) -> None:
     docs = Path(__file__).parents[2] / "docs"
     assert client.ask("rpc.discover") == json.loads((docs / "openrpc.json").read_text("utf-8"))
