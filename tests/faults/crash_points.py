@@ -9,6 +9,7 @@ reported, and fails the suites: so no new side effect can escape them.
 """
 
 import builtins
+import contextlib
 import io
 import os
 import re
@@ -19,10 +20,14 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from metawsm_rpc.hosts.git.ref_transactions import _Transaction
+from metawsm_rpc.store.database import Database
 
 
 def _words(text: str) -> frozenset[str]:
@@ -93,6 +98,7 @@ class CrashPoints:
         self.names: list[str] = []
         self.unnamed: list[str] = []
         self.connecting = False
+        self.databases: list[Database] = []
         self._counts: Counter[str] = Counter()
         self._lock = threading.RLock()
 
@@ -104,7 +110,11 @@ class CrashPoints:
             full = f"{name} #{number}" if number > 1 else name
             self.names.append(full)
             if full == self.at:
-                os.kill(os.getpid(), self.how)
+                with contextlib.ExitStack() as held:
+                    for database in self.databases if self.how == signal.SIGSTOP else ():
+                        held.enter_context(database.lock)  # no other thread is in a transaction then
+                    os.kill(os.getpid(), self.how)
+                    time.sleep(0.05)  # the other threads are stopped a moment later
 
     def short(self, path: object) -> str:
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
@@ -331,7 +341,13 @@ def _watch_what_has_no_event(points: CrashPoints) -> None:
 
 
 def _statements(points: CrashPoints) -> None:
-    connect = sqlite3.connect
+    connect, opened = sqlite3.connect, Database.__init__
+
+    def kept(self: Database, *arguments: Any, **options: Any) -> None:
+        opened(self, *arguments, **options)
+        points.databases.append(self)
+
+    Database.__init__ = kept  # type: ignore[method-assign]
 
     def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
         points.connecting = True
@@ -380,8 +396,6 @@ def _bytes(points: CrashPoints, name: str) -> None:
 
 
 def _words_to_git(points: CrashPoints) -> None:
-    from metawsm_rpc.hosts.git.ref_transactions import _Transaction
-
     begin, ask, end = _Transaction.__init__, _Transaction.ask, _Transaction.end
 
     def begun(self: Any, git: Any, folder: str) -> None:
