@@ -117,6 +117,9 @@ class FakeTerminals:
         self._check_answers()
         return tuple(self.sessions.values())
 
+    def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
+        return frozenset()
+
     def exit_record(self, directory: str) -> Exit | None:
         return self.exits.get(directory)
 

@@ -5,7 +5,7 @@ writes only what changed, in one transaction. Looking never executes a step and 
 """
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.clock import seconds, timestamp
@@ -206,24 +206,45 @@ class Sweeper:
     # --- looking ---
 
     def _look(self, agents: list[Agent]) -> list[_Judged]:
-        panes: dict[TmuxOptions, dict[str, Pane] | None] = {}
+        by_server: dict[TmuxOptions, list[Agent]] = {}
+        for agent in agents:
+            by_server.setdefault(self._rules_of(agent.run_id).server, []).append(agent)
+        listed = {server: self._listed(mine) for server, mine in by_server.items()}
         questions: dict[str, dict[tuple[str, str], _Questions]] = {}
         seen, looks = [], []
         for agent in agents:
             rules = self._rules_of(agent.run_id)
-            if rules.server not in panes:
-                panes[rules.server] = _panes(rules.terminals)
             if agent.run_id not in questions:
                 questions[agent.run_id] = _questions(self._world.store.questions(agent.run_id))
-            by_launch = panes[rules.server]
-            pane = None if by_launch is None else by_launch.get(agent.launch or "")
+            panes, unlisted = listed[rules.server]
+            pane = None if panes is None else panes.get(agent.launch or "")
             record = None if pane else self._exit_record(agent)
             asked = questions[agent.run_id].get((agent.ticket, agent.name), _Questions())
-            seen.append(_Seen(agent, pane, by_launch is not None, record, asked))
+            answered = panes is not None and agent.launch not in unlisted
+            seen.append(_Seen(agent, pane, answered, record, asked))
             if pane is not None:
                 looks.append(Look(agent, rules.profile(agent.name), rules.terminals, pane))
         shown = self._gatherer.gather(looks)
         return [self._judged(one._replace(shown=shown.get(one.agent.launch or ""))) for one in seen]
+
+    def _listed(self, agents: Sequence[Agent]) -> tuple[dict[str, Pane] | None, Collection[str]]:
+        """Return the panes of one server by launch, and the launches of agents that run without one.
+
+        The panes are None when tmux does not answer. Agents outlive the loss of tmux's socket.
+        """
+        terminals = self._rules_of(agents[0].run_id).terminals
+        panes = _panes(terminals)
+        if panes is None:
+            return None, ()
+        missing = {
+            one.launch: one.pid
+            for one in agents
+            if one.launch and one.pid and one.launch not in panes and self._exit_record(one) is None
+        }
+        unlisted = terminals.unlisted(missing) if missing else frozenset()
+        if unlisted:
+            panes = _panes(terminals) or panes
+        return panes, unlisted - panes.keys()
 
     def _exit_record(self, agent: Agent) -> Exit | None:
         paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)

@@ -48,6 +48,11 @@ if sys.platform == "linux":
         """Return the command line, or nothing for a process that is gone."""
         return [os.fsdecode(word) for word in _read(pid, "cmdline").rstrip(b"\0").split(b"\0")]
 
+    def parent(pid: int) -> int | None:
+        """Return the number of the process that a process is a child of."""
+        fields = _stat(pid)
+        return int(fields[1]) if fields else None
+
     def carries(pid: int, launch: str) -> bool:
         """Return whether the environment that the process was started with has the launch in it."""
         return f"\0{_MARK}{launch}\0".encode() in b"\0" + _read(pid, "environ") + b"\0"
@@ -90,6 +95,15 @@ else:
             return psutil.Process(pid).cmdline()
         except psutil.Error:
             return []
+
+    def parent(pid: int) -> int | None:
+        """Return the number of the process that a process is a child of."""
+        import psutil
+
+        try:
+            return psutil.Process(pid).ppid()
+        except psutil.Error:
+            return None
 
     def carries(pid: int, launch: str) -> bool:
         """Return whether the environment that the process was started with has the launch in it."""

@@ -85,6 +85,13 @@ class Terminals(Protocol):
         Raises `HostError` when there is a server that does not answer.
         """
 
+    def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
+        """Return which of these launches run although `panes` does not list them; by launch, the pid in its pane.
+
+        Waits a moment for those that are just ending. A server whose socket is gone makes it anew, so
+        that `panes` may list them from now on.
+        """
+
     def exit_record(self, directory: str) -> Exit | None:
         """Return how the launch in this folder ended, or None while there is no record."""
 

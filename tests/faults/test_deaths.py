@@ -147,6 +147,28 @@ def test_is_told_by_the_next_look_and_mended_by_resume(runs: Runs, what: str, as
     assert len(git(app, "log", "--merges", "--format=%s", "main").splitlines()) == 2
 
 
+def test_a_socket_that_vanished_is_made_anew_and_nobody_is_called_dead(runs: Runs) -> None:
+    old = [pid_of(runs, ticket) for ticket in TICKETS]
+    (Path(os.environ["TMUX_TMPDIR"]) / f"tmux-{os.getuid()}" / "metawsm").unlink()
+    detail = runs.verbs.status(RUN)
+    assert [(agent.status, agent.pid) for agent in detail.agents] == [("running", pid) for pid in old]
+    assert len(sessions()) == 2
+    let_go(runs, *TICKETS)
+    assert runs.settled().status == "completed"
+
+
+def test_a_socket_that_is_another_servers_by_now_is_left_to_it(runs: Runs) -> None:
+    old = [pid_of(runs, ticket) for ticket in TICKETS]
+    (Path(os.environ["TMUX_TMPDIR"]) / f"tmux-{os.getuid()}" / "metawsm").unlink()
+    subprocess.run(["tmux", "-L", "metawsm", "-f", "/dev/null", "new-session", "-d", "-s", "mine"], check=True)
+    detail = runs.verbs.status(RUN)
+    assert [agent.health and agent.health.state for agent in detail.agents] == ["unknown"] * 2
+    assert all(map(alive, old))
+    assert sessions() == ["mine"]
+    runs.verbs.stop(RUN)
+    assert not any(map(alive, old))
+
+
 def test_a_socket_that_vanished_leaves_no_agent_twice(runs: Runs) -> None:
     old = [pid_of(runs, ticket) for ticket in TICKETS]
     (Path(os.environ["TMUX_TMPDIR"]) / f"tmux-{os.getuid()}" / "metawsm").unlink()

@@ -10,11 +10,14 @@ from outside travels in files, or encoded; only allow-listed names stand in argu
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError
+from metawsm_rpc.hosts import processes
 from metawsm_rpc.hosts.commands import Commands
 from metawsm_rpc.hosts.tmux import captures, launches, process_sessions, transcripts
 from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane, Sent
@@ -25,6 +28,11 @@ OLDEST_VERSION = (3, 1)
 """The first that gives a window the size of who attached latest; options of one pane are older (3.0)."""
 
 _TIMEOUT_SECONDS = 10.0
+
+_ENDING_SECONDS = 0.25
+"""How long a process may take to end after tmux has stopped listing it."""
+
+_LOOK_SECONDS = 0.005
 
 _STARTS = 3
 """How often a session is asked for while the server is just ending with its last one."""
@@ -157,6 +165,35 @@ class TmuxTerminals:
                     )
                 )
         return tuple(found)
+
+    def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
+        """Return which of these launches run although `panes` does not list them; by launch, the pid in its pane.
+
+        Waits a moment for those that are just ending. A server whose socket is gone makes it anew, so
+        that `panes` may list them from now on.
+        """
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while running := {launch: pid for launch, pid in launches.items() if _is_there(pid, launch)}:
+            if time.monotonic() >= deadline:
+                self._make_socket_anew(running.values())
+                break
+            time.sleep(_LOOK_SECONDS)
+        return frozenset(running)
+
+    def _make_socket_anew(self, pids: Iterable[int]) -> None:
+        """Let the server of these panes listen again where no server does (tmux(1), SIGUSR1)."""
+        servers = {parent for pid in pids if (parent := processes.parent(pid)) is not None}
+        for server in servers:
+            named = os.path.basename(processes.command(server)[0])  # noqa: PTH119 - text
+            if named.startswith("tmux") and not self._has_server():
+                os.kill(server, signal.SIGUSR1)
+                deadline = time.monotonic() + _ENDING_SECONDS
+                while not self._has_server() and time.monotonic() < deadline:
+                    time.sleep(_LOOK_SECONDS)
+
+    def _has_server(self) -> bool:
+        code, _, errors = self._run(("list-sessions",))
+        return code == 0 or not any(sign in errors for sign in _NO_SERVER)
 
     def exit_record(self, directory: str) -> Exit | None:
         """Return how the launch in this folder ended, or None while there is no record."""
@@ -336,6 +373,10 @@ class TmuxTerminals:
         reason = errors or f"exit code {code}"
         argv = ("tmux", "-L", self._socket)
         return CommandError(f"{message}: {reason}.", argv=argv, exit_code=code, stderr=errors)
+
+
+def _is_there(pid: int, launch: str) -> bool:
+    return processes.runs(pid) and processes.bears(pid, launch)
 
 
 def _checked(name: str) -> str:
