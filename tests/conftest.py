@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,10 @@ import pytest
 # Machines are shared and slow at times; what takes long is no failure.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+# Whoever runs the tests in the background may have them ignore Ctrl-C, and what they start with them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SCRUBBED = ("TMUX", "TMUX_PANE", "SHLVL")
 
@@ -143,8 +148,8 @@ class Root:
         return self.metawsm("--json", *args, code=code).json
 
     def spawn(self, *args: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start a command line in the background; the caller ends it."""
-        return subprocess.Popen(
+        """Start a command line in the background; the caller ends it, but for a test that fails."""
+        return _Spawned(
             command(*args),
             cwd=self.path,
             stdout=subprocess.PIPE,
@@ -162,6 +167,15 @@ class Root:
         flags = [word for ticket in tickets for word in ("--ticket", ticket)]
         answer = self.ask("run", *flags, *chosen, *extra)
         return str(answer["runId"])
+
+
+class _Spawned(subprocess.Popen[str]):
+    """A process that a failing test does not wait for."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
 
 
 def command(*args: str) -> list[str]:
