@@ -185,7 +185,7 @@ def quiet_share(root: Path) -> str:
     return (
         f"quiet for {QUIET_SECONDS:.0f} s with 200 agents: supervisor {ours:.2f} % + tmux {theirs:.2f} % of a core "
         f"(goal: under 1 % together): {'kept' if ours + theirs < 1 else 'NOT kept'}\n"
-        f"  a sweep after at least {supervision.SWEEP_SECONDS:g} s, and at most {supervision.SHARE:.1%} of the time in sweeps"
+        f"  a sweep after at least {supervision.SWEEP_SECONDS:g} s, and at most {supervision.SHARE:.2%} of the time in sweeps"
     )
 
 

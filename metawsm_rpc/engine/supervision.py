@@ -34,7 +34,7 @@ _FAILED_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
 """How long at least from one sweep to the next, when nothing happens."""
 
-SHARE = 0.005
+SHARE = 0.0025
 """The share of the time that sweeps may take at most when nothing happens: with hundreds of agents
 they come less often, because nothing that is urgent waits for them."""
 
