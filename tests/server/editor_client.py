@@ -219,7 +219,8 @@ async def editor(
             )
         )
         yield Editor(client, root, refreshed)
-        await client.shutdown_session()
+        if not client.stopped:  # by a test that has let its server end
+            await client.shutdown_session()
     finally:
         if client._server is not None and client._server.returncode is None:
             client._server.kill()  # a test that has failed did not say goodbye

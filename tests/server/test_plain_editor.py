@@ -243,6 +243,7 @@ async def test_an_editor_that_opens_nothing_is_told_where_it_stands(root: Root) 
         assert not is_open_to_others(path.parent)
         at.client.exit(None)
         await at.until(lambda: not os.path.lexists(path))
+        await at.until(lambda: at.client.stopped)
 
 
 async def test_an_impatient_editor_is_answered_in_time(root: Root) -> None:
