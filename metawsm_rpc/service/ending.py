@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from metawsm_rpc.engine.holding import held
 from metawsm_rpc.lazy import LazyModule
+from metawsm_rpc.service.root import RootService
 
 if TYPE_CHECKING:
     from metawsm_rpc import answers
 else:
     answers = LazyModule("metawsm_rpc.answers")
-
-
-from metawsm_rpc.service.root import RootService
 
 
 class Ending(RootService):

@@ -12,14 +12,12 @@ from metawsm_rpc.errors import (
     InvalidParamsError,
 )
 from metawsm_rpc.lazy import LazyModule
+from metawsm_rpc.service.root import RootService
 
 if TYPE_CHECKING:
     from metawsm_rpc import answers
 else:
     answers = LazyModule("metawsm_rpc.answers")
-
-
-from metawsm_rpc.service.root import RootService
 
 
 class Looking(RootService):

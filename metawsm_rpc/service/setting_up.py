@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from metawsm_rpc.lazy import LazyModule
+from metawsm_rpc.service.root import RootService
 
 if TYPE_CHECKING:
     from metawsm_rpc import answers
     from metawsm_rpc.policy.migration import Migration
 else:
     answers = LazyModule("metawsm_rpc.answers")
-
-
-from metawsm_rpc.service.root import RootService
 
 
 class SettingUp(RootService):

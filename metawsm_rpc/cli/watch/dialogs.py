@@ -16,6 +16,14 @@ from textual.widgets.option_list import Option
 _BACK: BindingType = Binding("escape", "dismiss", "back")
 
 
+def _asked(question: str, more: str) -> ComposeResult:
+    """Show a question, and below it what else there is to know."""
+    yield Static(question, markup=False, classes="question")
+    if more:
+        with VerticalScroll(classes="more", can_focus=False):
+            yield Static(more, markup=False)
+
+
 class Confirm(ModalScreen[bool]):
     """Asks whether something that cannot be taken back is meant; answers with yes or no."""
 
@@ -32,10 +40,7 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Show question, details and two buttons."""
         with Vertical(classes="dialog"):
-            yield Static(self._question, markup=False, classes="question")
-            if self._more:
-                with VerticalScroll(classes="more", can_focus=False):
-                    yield Static(self._more, markup=False)
+            yield from _asked(self._question, self._more)
             with Horizontal(classes="buttons"):
                 yield Button("No (n)", id="no")
                 yield Button("Yes (y)", id="yes", variant="error")
@@ -82,10 +87,7 @@ class Write(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Show question, choices and a field."""
         with Vertical(classes="dialog"):
-            yield Static(self._question, markup=False, classes="question")
-            if self._more:
-                with VerticalScroll(classes="more", can_focus=False):
-                    yield Static(self._more, markup=False)
+            yield from _asked(self._question, self._more)
             if self._choices:
                 yield OptionList(*(Option(Text(choice, no_wrap=True)) for choice in self._choices), markup=False)
             yield Field(placeholder="or write another answer" if self._choices else "", show_line_numbers=False)
