@@ -17,8 +17,8 @@ LONG_AGO = 1_000_000_000
 @pytest.fixture
 def worktree(tmp_path: Path) -> Path:
     source = make_repository(tmp_path / "app", {"a.txt": "one\n", "b.txt": "two\n", ".gitignore": "build/\n"})
-    git(source, "worktree", "add", "-q", "-b", "task/x", str(tmp_path / "work"))
-    return tmp_path / "work"
+    git(source, "worktree", "add", "-q", "-b", "task/x", str(tmp_path / "linked"))
+    return tmp_path / "linked"
 
 
 def state(worktree: Path) -> WorkState | None:
@@ -34,7 +34,7 @@ def digest(worktree: Path) -> str:
 
 def test_a_look_changes_nothing_and_finds_the_same(worktree: Path) -> None:
     (worktree / "a.txt").write_text("changed\n")
-    index = worktree.parent / "app/.git/worktrees/work/index"
+    index = worktree.parent / "app/.git/worktrees/linked/index"
     before = index.stat().st_mtime_ns
     assert state(worktree) == state(worktree)
     assert index.stat().st_mtime_ns == before
@@ -86,7 +86,7 @@ def test_the_base_may_move_without_moving_the_work(worktree: Path) -> None:
 
 
 def test_it_moved_when_the_last_file_was_changed_or_the_last_commit_made(worktree: Path) -> None:
-    log = worktree.parent / "app/.git/worktrees/work/logs/HEAD"
+    log = worktree.parent / "app/.git/worktrees/linked/logs/HEAD"
     os.utime(log, (LONG_AGO, LONG_AGO))
     assert state(worktree) is not None
     assert getattr(state(worktree), "moved_at") == LONG_AGO  # noqa: B009 - the state may be None to the type checker
