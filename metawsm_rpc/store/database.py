@@ -7,6 +7,7 @@ explicit `BEGIN IMMEDIATE`, bound parameters, one transaction per migration, a b
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from metawsm_rpc.errors import InvalidParamsError, StoreError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_SECONDS = 10.0
+_MODE_RETRY_SECONDS = 0.01
 _LITTLE_ROOM = 65536
 
 
@@ -93,8 +95,7 @@ class Database:
                 raise
 
     def _configure(self) -> None:
-        (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
+        if (mode := self._journal_mode()) != "wal":
             raise StoreError(
                 f"The database {self.path} cannot have a write-ahead log here ({mode}); put the root on a local disk."
             )
@@ -102,6 +103,23 @@ class Database:
         self._migrate()
         # Only now: a migration that builds a table anew drops the old one while others refer to it.
         self.connection.execute("PRAGMA foreign_keys = ON")
+
+    def _journal_mode(self) -> str:
+        """Ask for a write-ahead log and return the mode that it is.
+
+        Two that are the first at once wait for each other here, so SQLite lets one fail at once
+        instead of waiting (https://www.sqlite.org/c3ref/busy_handler.html); its next try finds the log.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                mode: str = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_MODE_RETRY_SECONDS)
+            else:
+                return mode
 
     def _migrate(self) -> None:
         if _version(self.connection) == len(migrations()):

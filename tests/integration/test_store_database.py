@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -110,23 +110,32 @@ with store.transaction() as transaction:
         assert (store.run("r1").status, store.run("r1").error) == ("running", None)
 
 
-def test_several_processes_can_be_the_first_at_once(state: Path) -> None:
+def test_several_processes_can_be_the_first_at_once(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
 from metawsm_rpc.store.store import SqliteStore
-sys.stdin.readline()
-SqliteStore(Path(sys.argv[1]), time.time).close()
+print("ready", flush=True)
+for line in sys.stdin:
+    SqliteStore(Path(line.strip()), time.time).close()
+    print("done", flush=True)
 """
-    starters = [
-        subprocess.Popen([sys.executable, "-c", code, str(state)], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for starter in starters:
-        assert starter.stdin
-        starter.stdin.write(b"\n")
-        starter.stdin.flush()
-    assert [(starter.communicate(timeout=60)[1], starter.returncode) for starter in starters] == [(b"", 0)] * 4
+    with ExitStack() as stack:
+        starters = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+                )
+            )
+            for _ in range(4)
+        ]
+        assert [starter.stdout.readline() for starter in starters] == ["ready\n"] * 4
+        for n in range(20):
+            (tmp_path / str(n)).mkdir()
+            for starter in starters:
+                starter.stdin.write(f"{tmp_path / str(n)}\n")
+                starter.stdin.flush()
+            assert [starter.stdout.readline() for starter in starters] == ["done\n"] * 4
 
 
 def test_a_second_opening_in_one_process_leaves_the_locks_of_the_first(state: Path, store: SqliteStore) -> None:
