@@ -22,6 +22,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from metawsm_rpc.errors import InvalidParamsError
 from metawsm_rpc.rpc.connection import faults
+from metawsm_rpc.rpc.connection.texts import Texts
 
 if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
@@ -228,6 +229,8 @@ class MetawsmProtocol(LanguageServerProtocol):
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
         """Answer what the server can, the content of virtual documents with it, which pygls leaves out."""
         result = yield from super().lsp_initialize(params)
+        made = self.workspace
+        self._workspace = Texts(made.root_uri, position_encoding=made.position_encoding)
         if types.WORKSPACE_TEXT_DOCUMENT_CONTENT in self.fm.features and result.capabilities.workspace:
             result.capabilities.workspace.text_document_content = types.TextDocumentContentOptions(
                 schemes=[self._host.scheme]

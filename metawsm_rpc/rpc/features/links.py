@@ -9,6 +9,7 @@ from pygls.workspace import PositionCodec
 
 from metawsm_rpc.answers import TicketRow
 from metawsm_rpc.domain.markdown import one_line
+from metawsm_rpc.rpc.connection.texts import lines_of
 from metawsm_rpc.rpc.features.places import UTF16, uri_of
 
 _WORD = re.compile(r"(?<![\w.:/\\#@-])[^\W_][\w.:-]*")
@@ -21,7 +22,7 @@ def mentions(text: str, tickets: Iterable[TicketRow]) -> Iterator[tuple[int, int
     known = {ticket.ticket: ticket for ticket in tickets if not _PLAIN_WORD.fullmatch(ticket.ticket)}
     if not known:
         return
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(lines_of(text)):
         for word in _WORD.finditer(line):
             written = word[0].rstrip(".:-")
             ticket = known.get(unicodedata.normalize("NFC", written))
@@ -33,7 +34,7 @@ def links(
     text: str, path: str | None, tickets: Iterable[TicketRow], codec: PositionCodec = UTF16
 ) -> list[types.DocumentLink]:
     """Return the links of a Markdown file: each ticket id but its own to the ticket's file."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     found = []
     for number, start, end, ticket in mentions(text, tickets):
         line = lines[number]
@@ -52,7 +53,7 @@ def ticket_at(
     text: str, position: types.Position, tickets: Iterable[TicketRow], codec: PositionCodec = UTF16
 ) -> tuple[TicketRow, types.Range] | None:
     """Return the ticket whose id stands at a position, and where it stands."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     for number, start, end, ticket in mentions(text, tickets):
         if number == position.line:
             before, after = (codec.client_num_units(lines[number][:column]) for column in (start, end))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from metawsm_rpc.policy.loading import root_policy, user_policy
+from metawsm_rpc.rpc.connection.texts import opened
 from metawsm_rpc.rpc.features import policy_completion, policy_hover
 from metawsm_rpc.rpc.features.places import path_of, uri_of
 from metawsm_rpc.rpc.features.policy_check import check, root_of
@@ -94,6 +95,8 @@ def _text(server: "MetawsmServer", uri: str) -> str | None:
     """Return what stands in an open policy file, None for any other."""
     if not is_policy(uri):
         return None
-    documents = server.workspace.text_documents
-    document = documents.get(uri) or next((one for one in documents.values() if path_of(one.uri) == path_of(uri)), None)
+    documents = server.workspace.text_documents.values()
+    document = opened(server.workspace, uri) or next(
+        (one for one in documents if path_of(one.uri) == path_of(uri)), None
+    )
     return None if document is None else document.source

@@ -6,6 +6,7 @@ from lsprotocol import types
 
 from metawsm_rpc.answers import TicketRow
 from metawsm_rpc.errors import MetawsmError
+from metawsm_rpc.rpc.connection.texts import opened
 from metawsm_rpc.rpc.features import actions, hovers, lenses, links, symbols
 from metawsm_rpc.rpc.features.places import path_of, ticket_range
 from metawsm_rpc.rpc.view import View
@@ -85,13 +86,13 @@ async def workspace_symbols(
 
 def open_texts(server: "MetawsmServer") -> dict[str, str]:
     """Return the texts of open documents by path, saved or not."""
-    documents = server.workspace.text_documents
-    return {path: document.source for uri, document in documents.items() if (path := path_of(uri)) is not None}
+    documents = server.workspace.text_documents.values()
+    return {path: document.source for document in documents if (path := path_of(document.uri)) is not None}
 
 
 def markdown_text(server: "MetawsmServer", uri: str) -> str | None:
     """Return the text of an open Markdown document, None for any other."""
-    document = server.workspace.text_documents.get(uri)
+    document = opened(server.workspace, uri)
     is_markdown = document is not None and (document.language_id == "markdown" or uri.lower().endswith(".md"))
     return document.source if document is not None and is_markdown else None
 
