@@ -3,10 +3,12 @@
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from metawsm_rpc.domain.charts import advance
 from metawsm_rpc.domain.lifecycles import RUN
 from metawsm_rpc.domain.models import LIVE, Agent
+from metawsm_rpc.engine import last_words
 from metawsm_rpc.engine.holding import kept
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, LostLeaseError
@@ -14,16 +16,19 @@ from metawsm_rpc.policy.view import ExecutionLimits
 from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.ports.terminals import Ended
 
+if TYPE_CHECKING:
+    from metawsm_rpc.engine.sweeping import Sweeper
+
 _LETTING_GO_SECONDS = 0.8
 """How long the driver that was taken over may take to notice (it looks every 50 ms)."""
 
 _LOOK_SECONDS = 0.02
 
 
-def stop(world: World, run_id: str) -> None:
+def stop(world: World, sweeper: "Sweeper", run_id: str) -> None:
     """Stop a run: cut off its steps, end its sessions. Harmless when it is stopped.
 
-    A stop that another process is at is waited for; one that was cut off is finished. Raises
+    What has ended by itself is noted first, and counts: only what still lives is stopped. A stop that another process is at is waited for; one that was cut off is finished. Raises
     `IllegalTransitionError` while the run is closing or once it is closed.
     """
     while (status := world.store.run(run_id).status) != "stopped":
@@ -37,6 +42,8 @@ def stop(world: World, run_id: str) -> None:
             continue
         try:
             with kept(world, lease):
+                # By now the driver that was taken over lets go, so that nothing in flight waits for this look.
+                sweeper.sweep([run_id], wait_for_git=False)
                 _stop(world, run_id, lease)
         except LostLeaseError:
             if world.store.run(run_id).status not in ("stopping", "stopped"):
@@ -66,13 +73,16 @@ def _stop(world: World, run_id: str, lease: Lease) -> None:
 
 
 def stop_agents(world: World, agents: Iterable[Agent], lease: Lease) -> None:
-    """Stop agents that are live, and end the sessions of all."""
+    """Stop agents that are live, unless they turn out to have ended by themselves, and end the sessions of all."""
     agents = tuple(agents)
+    words = last_words.read(world, agents)
     with world.store.transaction(lease) as transaction:
+        last_words.note(world, transaction, words)
         for agent in agents:
             # As it is now: a sweep needs no lease, and may have seen it end.
             if transaction.agent(agent.run_id, agent.ticket, agent.name).status in LIVE:
                 transaction.move_agent(agent.run_id, agent.ticket, agent.name, "stop")
+    last_words.discard(world, words)
     end_sessions(world, agents, lease)
     with world.store.transaction(lease) as transaction:
         for agent in agents:

@@ -107,10 +107,13 @@ class Sweeper:
 
         self._turn = threading.RLock()
 
-    def sweep(self, run_ids: Iterable[str] | None = None) -> Swept:
-        """Bring the store up to date with the machine, for all runs that may move or for some."""
+    def sweep(self, run_ids: Iterable[str] | None = None, *, wait_for_git: bool = True) -> Swept:
+        """Bring the store up to date with the machine, for all runs that may move or for some.
+
+        Without `wait_for_git` agents count as stalled of which git might know better.
+        """
         with self._turn:
-            return self._sweep(run_ids)
+            return self._sweep(run_ids, wait_for_git=wait_for_git)
 
     def note_ends(self, agents: Collection[Agent]) -> None:
         """Note the ends of agents whose processes are known to have died.
@@ -129,7 +132,7 @@ class Sweeper:
                         self._ended(transaction, now, record)
             self._discard(dropped)
 
-    def _sweep(self, run_ids: Iterable[str] | None) -> Swept:
+    def _sweep(self, run_ids: Iterable[str] | None, *, wait_for_git: bool) -> Swept:
         runs = tuple(self._world.store.unsettled() if run_ids is None else run_ids)
         for run_id in runs:
             if self._is_abandoned(run_id):
@@ -138,7 +141,8 @@ class Sweeper:
         judged = self._look([agent for agent in agents if agent.status in LIVE])
         # Read after the look, so that what an agent said before its end is heard before the end is seen.
         dropped = [(agent, item) for agent in agents if _may_speak(agent) for item in self._dropped(agent)]
-        self._give_a_last_chance(judged)
+        if wait_for_git:
+            self._give_a_last_chance(judged)
         spoke = {agent.launch for agent, _ in dropped}
         changed = [each for each in judged if each.seen.agent.launch in spoke or self._changes(each)]
         if dropped or changed:

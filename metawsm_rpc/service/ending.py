@@ -80,6 +80,7 @@ class Ending(RootService):
         from metawsm_rpc.engine import stopping, tidying
 
         run = self._at_rest(run_id, ticket)
+        self._sweeper.sweep([run.run_id])
         with held(self.world, run.run_id) as lease:
             with self.world.store.transaction(lease) as transaction:
                 transaction.move_run(run.run_id, "cleanup")

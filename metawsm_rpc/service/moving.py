@@ -32,7 +32,7 @@ class Moving(RootService):
         from metawsm_rpc.engine import stopping
 
         run = self.select(run_id, ticket)
-        stopping.stop(self.world, run.run_id)
+        stopping.stop(self.world, self._sweeper, run.run_id)
         return self._answer(run)
 
     def complete(

@@ -206,7 +206,7 @@ class RootService:
         if run.status == "stopping":
             from metawsm_rpc.engine import stopping
 
-            stopping.stop(self.world, run.run_id)
+            stopping.stop(self.world, self._sweeper, run.run_id)
         return run
 
     def agent(self, run: Run, name: str, ticket: str | None) -> Agent:

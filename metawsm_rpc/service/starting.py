@@ -65,7 +65,7 @@ class Starting(RootService):
             except KeyboardInterrupt:
                 from metawsm_rpc.engine import stopping
 
-                stopping.stop(self.world, new)
+                stopping.stop(self.world, self._sweeper, new)
                 raise
         return answers.RunStarted(new, self.world.store.run(new).status, self.world.store.steps(new))
 

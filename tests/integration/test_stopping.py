@@ -28,6 +28,8 @@ from engine_support import (
 )
 
 from metawsm_rpc.engine.holding import held
+from metawsm_rpc.engine.mailbox import leave_signal
+from metawsm_rpc.engine.signals import Signal, SignalType
 from metawsm_rpc.engine.stopping import stop_agents
 from metawsm_rpc.errors import IllegalTransitionError
 
@@ -51,6 +53,16 @@ def hanging_hook(runs: Runs, repo: str = "app") -> Path:
     pid = runs.root.path / f"{repo}.pid"
     hook(runs.root.path / repo, HANGS.format(pid=pid))
     return pid
+
+
+def kill_session(session: str) -> None:
+    subprocess.run(["tmux", "-L", "metawsm", "kill-session", "-t", f"={session}"], check=True)
+
+
+def drop(runs: Runs, name: str, what: SignalType) -> None:
+    """Let an agent say something that only its drop box has heard."""
+    agent = runs.agent(name)
+    leave_signal(runs.verbs.world, Signal(RUN, agent.ticket, agent.name, agent.launch or "", what))
 
 
 def assert_stopped(runs: Runs) -> None:
@@ -179,6 +191,65 @@ class TestAgents:
         with held(runs.verbs.world, RUN) as lease:
             stop_agents(runs.verbs.world, [as_it_was], lease)
         assert runs.agent().status == "completed"
+
+    def test_one_that_ended_unseen_keeps_its_own_end(self, runs: Runs) -> None:
+        policy(runs.root, WAITS + "exit 3")
+        runs.start("T-1", repos=["app"])
+        as_it_was = runs.agent()
+        runs.let_go()
+        wait_for_death(as_it_was.pid or 0)
+        with held(runs.verbs.world, RUN) as lease:
+            stop_agents(runs.verbs.world, [as_it_was], lease)
+        assert (runs.agent().status, runs.agent().exit_code) == ("failed", 3)
+
+
+class TestWhatNobodyHasSeenYet:
+    def begin(self, runs: Runs, **scripts: str) -> None:
+        agents = [Root.agent(name, script) for name, script in scripts.items()]
+        runs.root.policy(agents=agents, execution={"stop_grace_seconds": 1})
+        runs.start("T-1", repos=["app"])
+
+    def end(self, runs: Runs, *names: str) -> None:
+        runs.let_go()
+        for name in names:
+            wait_for_death(runs.agent(name).pid or 0)
+
+    def test_counts_before_what_still_lives_is_stopped(self, runs: Runs) -> None:
+        works = "exec sleep 1000"
+        self.begin(runs, good=WAITS, bad=WAITS + "exit 3", gone=works, done=works, busy=works)
+        self.end(runs, "good", "bad")
+        kill_session(runs.agent("gone").session)
+        drop(runs, "done", "done")
+        assert runs.verbs.stop(RUN).run.status == "stopped"
+        found = {agent.name: (agent.status, agent.exit_code) for agent in runs.store.agents(RUN)}
+        assert found == {
+            "good": ("completed", 0),
+            "bad": ("failed", 3),
+            "gone": ("dead", None),
+            "done": ("completed", None),
+            "busy": ("stopped", None),
+        }
+        assert sessions() == []
+
+    def test_leaves_a_run_completed_whose_agents_all_are(self, runs: Runs) -> None:
+        self.begin(runs, one=WAITS, other="exec sleep 1000")
+        self.end(runs, "one")
+        drop(runs, "other", "done")
+        assert runs.verbs.stop(RUN).run.status == "completed"
+        assert sessions() == []
+
+    def test_lets_a_run_be_cleaned_up_that_has_ended(self, runs: Runs) -> None:
+        self.begin(runs, good=WAITS)
+        self.end(runs, "good")
+        assert runs.verbs.cleanup(RUN).removed == (str(runs.folder("app")),)
+
+    def test_keeps_a_run_from_being_cleaned_up_that_goes_on(self, runs: Runs) -> None:
+        self.begin(runs, eager=f'"$METAWSM_BIN" signal done; {WAITS}')
+        assert runs.settled().status == "completed"
+        drop(runs, "eager", "working")
+        with pytest.raises(IllegalTransitionError, match="running"):
+            runs.verbs.cleanup(RUN)
+        assert runs.agent().status == "running"
 
 
 class TestRepeated:

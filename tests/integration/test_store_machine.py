@@ -174,7 +174,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
         }
         verb = chance.choice([*acts, "stop", "answer", "close"])
         if verb == "stop":
-            if self.attempt(lambda: stopping.stop(self.world, "r1")) and self.run_now.status == "stopped":
+            if self.attempt(lambda: stopping.stop(self.world, self.sweeper, "r1")) and self.run_now.status == "stopped":
                 assert not self.machine.fake_terminals.sessions
         elif verb == "answer":
             question = _one_of(chance, self.store.detail("r1").guidance)
@@ -315,7 +315,7 @@ class RunOnAFragileMachine(RuleBasedStateMachine):
 
     def finish(self) -> None:
         if self.run_now.status == "stopping":
-            stopping.stop(self.world, "r1")
+            stopping.stop(self.world, self.sweeper, "r1")
         self.sweeper.sweep()
         if self.run_now.status in ("paused", "failed", "stopped", "running", "awaiting_guidance"):
             self.held(self.resume_and_drive)()
