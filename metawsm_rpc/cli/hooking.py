@@ -1,12 +1,13 @@
 """The verb that agents' programs call from their hooks.
 
-It never stands in their way: it prints nothing, exits with 0 whatever happens, and gives up on a
-database that is busy; what it was told is then left in the agent's drop box.
+It never stands in their way: it prints nothing, exits with 0 whatever happens, and gives up on input
+that does not come and on a database that is busy; what it was told is then left in the agent's drop box.
 """
 
 import contextlib
 import json
 import os
+import select
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -17,6 +18,11 @@ from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.errors import MetawsmError, StoreError
 
 _PATIENCE_SECONDS = 1.0
+_INPUT_SECONDS = 2.0
+"""How long the input may take to come: some programs never close it."""
+
+_INPUT_BYTES = 64 * 1024 * 1024
+_CHUNK = 1024 * 1024
 _NAMES = ("ROOT", "RUN_ID", "TICKET", "AGENT", "LAUNCH")
 
 
@@ -66,8 +72,27 @@ def _payload() -> dict[str, Any] | None:
     """Return the JSON object on standard input; None for anything else, and where a person might type it."""
     if sys.stdin.isatty():
         return None
+    text, deadline = b"", time.monotonic() + _INPUT_SECONDS
+    while len(text) < _INPUT_BYTES and _has_more(deadline):
+        chunk = os.read(sys.stdin.fileno(), _CHUNK)
+        text += chunk
+        # The end of the object is the end of the payload, even if the program keeps the pipe open.
+        if not chunk or (text.rstrip().endswith(b"}") and not _has_more(0)):
+            payload = _parsed(text)
+            if payload is not None or not chunk:
+                return payload
+    return None
+
+
+def _has_more(deadline: float) -> bool:
+    """Return whether there is input, or its end, before a moment."""
+    ready, _, _ = select.select([sys.stdin.fileno()], [], [], max(0.0, deadline - time.monotonic()))
+    return bool(ready)
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
-        payload = json.loads(sys.stdin.buffer.read())
+        payload = json.loads(text)
     except ValueError:
         return None
     return payload if isinstance(payload, dict) else None

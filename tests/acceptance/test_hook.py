@@ -1,9 +1,9 @@
 """`metawsm hook`: what an agent's program tells by its hooks, and what that moves."""
 
-import io
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -57,10 +57,12 @@ class Hooked:
     ) -> None:
         """Call the hook with a payload; it exits with 0 and prints nothing."""
         text = payload if isinstance(payload, str) else json.dumps(payload)
-        with self._monkeypatch.context() as patch:
+        with self._monkeypatch.context() as patch, tempfile.TemporaryFile("w+") as payload_file:
             for name, value in (self.environment if env is None else env).items():
                 patch.setenv(name, value)
-            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+            payload_file.write(text)
+            payload_file.seek(0)
+            patch.setattr("sys.stdin", payload_file)
             ran = self.cli("hook", runner)
         assert (ran.out, ran.err) == ("", "")
 
@@ -264,3 +266,29 @@ def test_as_a_process_of_its_own_it_is_quick_and_silent(hooked: Hooked) -> None:
     assert hooked.agent["status"] == "running"
     # On a machine that is not under load it takes 0.1 s.
     assert min(took) < 1
+
+
+@pytest.mark.parametrize("text", [json.dumps(STOPPED) + "\n", '{"hook_event_name": ', ""])
+def test_it_ends_although_its_input_stays_open(hooked: Hooked, text: str) -> None:
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, text.encode())
+        started = time.monotonic()
+        done = subprocess.run(
+            command("hook", "claude"),
+            stdin=reading,
+            env={**os.environ, **hooked.environment},
+            cwd=hooked.root.path,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        took = time.monotonic() - started
+    finally:
+        os.close(writing)
+        os.close(reading)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    if text.endswith("\n"):
+        assert hooked.agent["status"] == "idle", "what was whole is told"
+    else:
+        assert took < 10
