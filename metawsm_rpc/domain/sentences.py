@@ -8,3 +8,8 @@ def one_line(text: str, longest: int = 300) -> str:
 
         text = " ".join(plain_text(text).split())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def ended(sentence: str) -> str:
+    """Return a sentence with an end: a period, unless it has one of its own."""
+    return sentence if sentence.endswith((".", "?", "!", "…")) else f"{sentence}."

@@ -115,6 +115,7 @@ def test_a_question_is_shown_and_goes_when_it_is_answered(root: Root) -> None:
         wire.until(lambda: "guidance-pending" in wire.codes())
         (message,) = wire.until(lambda: wire.told("window/showMessage"))
         assert "asks: Which" in message["message"]
+        assert message["message"].endswith("one?"), "it has a mark of its own at its end"
         assert "\033" not in message["message"]
         (asked,) = wire.ask("metawsm/status", {"runId": run_id})["guidance"]
         wire.ask("metawsm/answer", {"guidanceId": asked["id"], "answer": "this"})

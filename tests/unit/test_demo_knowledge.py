@@ -17,7 +17,7 @@ from metawsm_rpc.rpc.reference.schemas import result_type
 from metawsm_rpc.verbs import VERBS
 
 INDEX = Path("/shop/ttmp/SHOP-2--mark-books/index.md")
-QUESTION = Diagnostic(3, 2, "guidance-pending", "coder asks: Which one?; answer the question.")
+QUESTION = Diagnostic(3, 2, "guidance-pending", "coder asks: Which one? Answer the question.")
 
 
 def agent_event(to: str | None, *, kind: str = "die", who: str = "SHOP-1/coder", before: str = "running") -> Event:
@@ -42,7 +42,7 @@ def test_an_error_of_the_server_is_the_error_that_was_raised_there() -> None:
 
 def test_diagnostics_come_once_and_go_once() -> None:
     known = Known()
-    reworded = QUESTION._replace(message="coder asks: Which one? It has waited for a while; answer the question.")
+    reworded = QUESTION._replace(message="coder asks: Which one? It has waited for a while. Answer the question.")
     for diagnostics in ((QUESTION,), (QUESTION,), (reworded,), ()):
         known.take(Published(INDEX, diagnostics))
     assert [(change.ticket, change.diagnostic.code, change.gone) for change in known.changes()] == [

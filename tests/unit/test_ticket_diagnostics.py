@@ -92,7 +92,9 @@ def test_a_question_is_told_once_with_its_choices() -> None:
     (one,) = found(view(detail(agents=(at("waiting", "waiting"),), guidance=(question(),))))
     assert (one.code, one.severity) == ("guidance-pending", DiagnosticSeverity.Warning)
     assert (one.data["guidanceId"], one.data["choices"]) == ("q1", ["this", "that"])
-    assert one.message == "a asks: Which one? (this, that); answer the question."
+    assert one.message == "a asks: Which one? (this, that). Answer the question."
+    (one,) = found(view(detail(guidance=(question(choices=()),))))
+    assert one.message == "a asks: Which one? Answer the question."
     assert codes(view(detail(agents=(), guidance=(question(status="answered"),)))) == []
 
 

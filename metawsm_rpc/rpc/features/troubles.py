@@ -11,6 +11,7 @@ from metawsm_rpc.answers import TicketRow
 from metawsm_rpc.domain.appearance import reason_of
 from metawsm_rpc.domain.markdown import one_line
 from metawsm_rpc.domain.models import Agent, Blocked, Guidance, RunDetail, Step
+from metawsm_rpc.domain.sentences import ended
 from metawsm_rpc.rpc.view import View
 
 Code = Literal[
@@ -140,12 +141,11 @@ def _why(agent: Agent, error: str | None) -> str:
 
 
 def _question(question: Guidance, about: Mapping[str, Any]) -> Trouble:
-    text = one_line(question.question)
     choices = [one_line(choice, 60) for choice in question.choices]
-    offered = f" ({', '.join(choices)})" if choices else ""
+    asked = one_line(question.question) + (f" ({', '.join(choices)})" if choices else "")
     return Trouble(
         "guidance-pending",
-        f"{question.agent} asks: {text}{offered}; answer the question.",
+        f"{question.agent} asks: {ended(asked)} Answer the question.",
         {
             **about,
             "agent": question.agent,

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from metawsm_rpc.domain.models import Event
 from metawsm_rpc.domain.plain_text import plain_text
+from metawsm_rpc.domain.sentences import ended
 
 _QUIET_SECONDS = 3.0
 """After a message the next ones are collected for so long, and told as one."""
@@ -103,7 +104,7 @@ def _sentence(kind: Kind, event: Event) -> str:
 
 def _told(kind: Kind, sentences: tuple[str, ...]) -> str:
     if len(sentences) <= _NAMED:
-        return "; ".join(sentences) + "."
+        return " ".join(map(ended, sentences))
     what = {
         "question": "agents ask something",
         "dead": "agents died",
@@ -111,7 +112,7 @@ def _told(kind: Kind, sentences: tuple[str, ...]) -> str:
         "run_failed": "runs failed",
         "run_completed": "runs are completed",
     }[kind]
-    return f"{len(sentences)} {what}; first: {sentences[0]}."
+    return f"{len(sentences)} {what}; first: {ended(sentences[0])}"
 
 
 def _short(text: str) -> str:
