@@ -1,1 +1,1 @@
-"""Pure: lifecycles, plans and judgements as functions of plain data."""
+"""Pure functions of plain data: lifecycles, the plan compiler, health, names, text."""

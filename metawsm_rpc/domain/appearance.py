@@ -1,22 +1,22 @@
-"""How an agent appears to a person: the verdict on it, or what it has said since.
+"""How an agent is shown to a person: the last verdict on its health, or what it has signalled since.
 
-What an agent says of itself moves it at once; the verdict follows with the next look, and until then
-it would contradict the status beside it.
+A signal changes an agent's status at once, but its health only changes with the next sweep. Until then the
+stored health would contradict the status shown beside it.
 """
 
 from metawsm_rpc.domain.models import Agent
 
 _OBSERVED = frozenset({"idle", "waiting", "stalled"})
-"""The statuses that are named like the verdicts which lead to them."""
+"""The statuses that have the same name as the health that leads to them."""
 
 
 def state_of(agent: Agent) -> str:
-    """Return how an agent is in a word: its health, or its status when it is not meant to live."""
+    """Return one word for an agent's state: its health, or its status when it is not meant to be alive."""
     return agent.status if agent.health is None or _is_outdated(agent) else agent.health.state
 
 
 def reason_of(agent: Agent) -> str:
-    """Return why an agent is as it is; empty when nobody has said so."""
+    """Return the reason for that state; empty when none is known."""
     if _is_outdated(agent):
         return f"it says so: {agent.said_what}" if agent.said_what else "it says so"
     if agent.health is not None:

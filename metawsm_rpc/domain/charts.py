@@ -1,8 +1,8 @@
 """Hierarchical state machines as data: a chart, its checks, and the pure function that advances it.
 
-A `Chart` lists states (which may be nested in superstates) and moves. `advance` answers where an
-event leads; it changes nothing. Defining a chart checks it: names exist, superstates form a tree,
-every state can be reached, every move can be taken, and from everywhere the end is in reach.
+A `Chart` lists states (which may be nested in superstates) and moves. `advance` answers where an event leads;
+it changes nothing. Defining a chart checks it: names exist, superstates form a tree, every state can be
+reached, every move can be taken, and an end can be reached from every state.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,9 +14,9 @@ from metawsm_rpc.errors import IllegalTransitionError
 class Move(NamedTuple):
     """One arrow: `event` leads from any of `sources` (states or superstates) to `target`.
 
-    With `target` None the event is accepted and the state stays. `guard` names a fact that must
-    hold; of several moves for one event and state the first whose guard holds is taken.
-    `effects` name what follows; whoever applies the move knows how.
+    With `target` None the event is accepted without changing the state. `guard` names a fact that must hold; of
+    several moves for one event and state the first whose guard holds is taken. `effects` name what the caller
+    that applies the move has to do next.
     """
 
     event: str
@@ -27,21 +27,22 @@ class Move(NamedTuple):
 
 
 class Advance(NamedTuple):
-    """Where an event leads: `target` equals the state that it came from when nothing changes."""
+    """Where an event leads: `target` equals the source state when nothing changes."""
 
     target: str
     effects: tuple[str, ...]
 
 
 class ChartError(ValueError):
-    """The chart itself is wrong: a defect of its definition, found when it is imported."""
+    """The definition of a chart is wrong; raised when the chart is imported."""
 
 
 class Chart:
     """A lifecycle: `states` in reading order, nested by `superstates`, with `initial` and `final`.
 
-    A superstate's members are states or superstates. `wishes` tells for each event
-    that a person can ask for the verb that does, and the words that follow "it cannot". Raises `ChartError` for a wrong definition.
+    A superstate's members are states or superstates. `wishes` gives, for each event that a person can request,
+    the verb that requests it and the words that complete "it cannot …" in an error. Raises `ChartError` for a
+    wrong definition.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Chart:
         self._check_graph()
 
     def members(self, *names: str) -> tuple[str, ...]:
-        """Return the states that the names, of states or superstates, stand for, each once."""
+        """Return the states that these names of states and superstates stand for, without duplicates."""
         found: dict[str, None] = {}
         for name in names:
             inside = self.superstates.get(name)
@@ -119,7 +120,8 @@ class Chart:
         inside = [name for members in self.superstates.values() for name in members]
         if twice := {name for name in inside if inside.count(name) > 1}:
             self._refuse("in more than one superstate:", twice)
-        # With one parent each, whatever the outermost ones do not lead to is nested in itself.
+        # Each superstate has at most one parent, so one that cannot be reached from the outermost is part of a
+        # cycle.
         outermost = set(self.superstates) - set(inside)
         if circular := set(self.superstates) - _reached(outermost, self.superstates):
             self._refuse("nested in themselves:", circular)
@@ -145,7 +147,7 @@ class Chart:
             self._refuse("cannot be reached:", unreachable)
         if left := {state for state in self.final if onwards[state]}:
             self._refuse("final, but with a way out:", left)
-        # A lifecycle without an end only must not get stuck.
+        # A lifecycle without final states must at least not get stuck.
         ends = self.final or tuple(state for state in self.states if onwards[state])
         if traps := set(self.states) - _reached(set(ends), back):
             self._refuse("traps that are not final:", traps)
@@ -162,7 +164,7 @@ class Chart:
 
 
 def _reached(start: Collection[str], ways: Mapping[str, Collection[str]]) -> set[str]:
-    """Return what can be reached from `start`, itself included."""
+    """Return everything reachable from `start`, including `start` itself."""
     reached, frontier = set(start), list(start)
     while frontier:
         for target in set(ways.get(frontier.pop(), ())) - reached:
@@ -174,8 +176,8 @@ def _reached(start: Collection[str], ways: Mapping[str, Collection[str]]) -> set
 def advance(chart: Chart, state: str, event: str, *, entity: str, facts: Collection[str] = ()) -> Advance:
     """Return where `event` leads from `state`.
 
-    `entity` names the thing for the error, such as `run q7m2x9ka`. Raises
-    `IllegalTransitionError` that names entity, state and, in its hint, the verbs that are possible.
+    `entity` names the subject in the error, such as `run q7m2x9ka`. Raises `IllegalTransitionError`, which
+    names the entity, its state and, in its hint, the verbs that are possible.
     """
     move = chart.find(state, event, facts)
     if move is None:

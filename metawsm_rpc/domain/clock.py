@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 Clock = Callable[[], float]
-"""Answers the current time in seconds since the epoch."""
+"""Returns the current time in seconds since the epoch."""
 
 
 def timestamp(seconds: float) -> str:
@@ -13,7 +13,7 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@lru_cache(maxsize=4096)  # a sweep asks for those of every agent, which seldom change
+@lru_cache(maxsize=4096)  # a sweep parses the timestamps of every agent, and they seldom change
 def seconds(text: str) -> float:
     """Return the seconds since the epoch of RFC 3339 text."""
     return datetime.fromisoformat(text).timestamp()

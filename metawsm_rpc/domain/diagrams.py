@@ -1,4 +1,4 @@
-"""Pictures of the lifecycles: a chart as the text of a Mermaid state diagram."""
+"""Renders a lifecycle chart as a Mermaid state diagram."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,7 +18,7 @@ def mermaid(chart: Chart) -> str:
 
 
 def unchanged(chart: Chart) -> dict[str, tuple[str, ...]]:
-    """Return the events that are accepted without a change of state, each with the states where."""
+    """Return the events that are accepted without a change of state, each with the states that accept it."""
     found: dict[str, tuple[str, ...]] = {}
     for move in chart.moves:
         if move.target is None:
@@ -27,7 +27,7 @@ def unchanged(chart: Chart) -> dict[str, tuple[str, ...]]:
 
 
 def _inside(chart: Chart, parent: str | None) -> Iterator[str]:
-    """Yield what stands in a superstate, or outside of all where None: what is nested, then arrows."""
+    """Yield the contents of a superstate, or the top level where None: first nested states, then arrows."""
     for name, members in chart.superstates.items():
         if _parents(chart, name)[-1:] == ([] if parent is None else [parent]):
             yield f"state {name} {{"
@@ -46,7 +46,7 @@ def _label(chart: Chart, move: Move) -> str:
 
 
 def _arrows(chart: Chart) -> dict[tuple[str, str], list[Move]]:
-    """Return the moves between each two states or superstates, in the order of the states."""
+    """Return the moves for each pair of states or superstates, in the order of the states."""
     found: dict[tuple[str, str], list[Move]] = {}
     for move in chart.moves:
         for source in _drawn(chart, move):
@@ -56,7 +56,7 @@ def _arrows(chart: Chart) -> dict[tuple[str, str], list[Move]]:
 
 
 def _drawn(chart: Chart, move: Move) -> Iterable[str]:
-    """Return where a move's arrows begin: at a superstate, unless they end in it."""
+    """Return where a move's arrows start: at a superstate as a whole, unless they end inside it."""
     if move.target is None:
         return
     for source in move.sources:

@@ -1,8 +1,8 @@
-"""The judge: from evidence about one agent to a verdict, with what decided it.
+"""Health: decides from the evidence about one agent how it is, and records which evidence decided.
 
-Pure and ordered: the strongest evidence that says anything decides, and everything that was looked
-at is kept, so that a person can be told why. Thresholds are only for agents that say nothing, with
-one exception: who says that it works has to make progress.
+The strongest evidence that says anything decides, and all evidence is kept so that `explain` can show it. Time
+thresholds apply only to agents that say nothing, with one exception: an agent that says it works has to make
+progress.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from metawsm_rpc.domain.readings.statement import Statement
 
 SETTLING_SECONDS = 2.0
-"""Output this soon after a statement belongs to it: tmux tells activity in whole seconds."""
+"""Output this soon after a statement belongs to the statement: tmux reports activity in whole seconds."""
 
 TURN_SETTLING_SECONDS = 30.0
-"""A program that says that it works for so long after its agent said that it waits has gone on: until
-then it may be telling the rest of the turn in which the agent said so."""
+"""How long a turn may go on after its agent has signalled `waiting`; statements of work made later mean new work."""
 
 _COUNTING = frozenset({"activity", "progress"})
-"""Sources whose reasons count the time, so that they are never the same twice."""
+"""Sources whose reasons contain a duration, and so differ each time."""
 
 
 class Thresholds(NamedTuple):
@@ -34,7 +33,7 @@ class Thresholds(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What an agent said by a signal, in its own words (None without), and when; in seconds since the epoch."""
+    """What an agent signalled, in its own words (None without), and when, in seconds since the epoch."""
 
     what: str
     text: str | None
@@ -44,12 +43,12 @@ class Said(NamedTuple):
 class Facts(NamedTuple):
     """What is known of one live agent; times are seconds since the epoch, None when unknown.
 
-    `terminal` is whether its tmux pane is there, None when tmux could not be asked. `said` is what
-    the agent last stated of itself by a signal, `question` what it asked and nobody has answered,
-    `answered` when its last question was. `statements` is what its program states, strongest first,
-    `hook_at` when a hook of it told. `unattended` is whether the program was started to do one thing,
-    ask nobody, and exit. `activity` is the last output, `progress` the last signal, commit, changed
-    diff or finished step. `before` is what was judged before.
+    `terminal` is whether its tmux pane is there, None when tmux could not be asked. `said` is the agent's last
+    signal about itself, `question` its open question, `answered` when its last question was answered.
+    `statements` are those of its program, strongest first; `hook_at` is when a hook last reported. `unattended`
+    is whether the program was started to do one task without asking anybody, and then exit. `activity` is the
+    last output, `progress` the last signal, commit, changed diff or finished step. `before` is the previous
+    verdict.
     """
 
     started: float
@@ -66,7 +65,7 @@ class Facts(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """One thing that was looked at: what was seen, when it was so, and which state it speaks for.
+    """One piece of evidence: what was observed, when, and which state it indicates.
 
     `at` is in seconds since the epoch.
     """
@@ -78,7 +77,7 @@ class Evidence(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The judgement, and all evidence, strongest first; `decided` is the one of it that decided."""
+    """The health of an agent with all evidence, strongest first; `decided` is the piece that decided."""
 
     state: HealthState
     reason: str
@@ -88,7 +87,7 @@ class Verdict(NamedTuple):
 
 
 _Weighed = Iterator[tuple[Evidence, bool]]
-"""Evidence, strongest first, and whether it decides unless something before it does."""
+"""Evidence, strongest first, each with whether it decides if nothing before it does."""
 
 
 def judge(facts: Facts, thresholds: Thresholds, now: float) -> Verdict:
@@ -104,7 +103,7 @@ def judge(facts: Facts, thresholds: Thresholds, now: float) -> Verdict:
 def _weigh(facts: Facts, thresholds: Thresholds, now: float) -> _Weighed:
     held = _held(facts)
     if facts.terminal is False:
-        # Nobody waits, works or idles in a session that is gone, whatever was said in it.
+        # Whatever was said in it, nothing waits, works or idles in a session that is gone.
         yield Evidence("terminal", "its tmux session is gone", now, "dead"), True
     yield from _own_words(facts, held, now)
     if facts.terminal is None:
@@ -117,7 +116,7 @@ def _weigh(facts: Facts, thresholds: Thresholds, now: float) -> _Weighed:
 
 
 def _held(facts: Facts) -> "Statement | None":
-    """Return the program's statement that holds; None when it states nothing at all."""
+    """Return the program's statement that is in effect; None when it states nothing at all."""
     if not facts.statements:
         return None
     from metawsm_rpc.domain.readings.statement import decide
@@ -145,9 +144,9 @@ def _own_words(facts: Facts, held: "Statement | None", now: float) -> _Weighed:
 
 
 def _is_active_again(facts: Facts, said_at: float, held: "Statement | None", now: float) -> bool:
-    """Return whether an agent has gone on since it said that it waits.
+    """Return whether an agent has resumed work since it signalled that it waits.
 
-    A program that draws on its terminal prints while it waits, too; such a program says what it does.
+    A program that draws on its terminal also prints while it waits, but such a program states what it does.
     """
     if held is not None:
         return held.state == "working" and now > said_at + TURN_SETTLING_SECONDS
@@ -158,7 +157,7 @@ def _is_active_again(facts: Facts, said_at: float, held: "Statement | None", now
 
 
 def _stated(facts: Facts, held: "Statement | None", now: float, *, stalled: bool) -> _Weighed:
-    """Weigh the statements: the one that holds decides, but for work that does not get on."""
+    """Weigh the statements: the one in effect decides, unless it claims work without progress."""
     if held is None:
         return
     from metawsm_rpc.domain.readings.statement import HEALTH, reason
@@ -175,11 +174,11 @@ def _stated(facts: Facts, held: "Statement | None", now: float, *, stalled: bool
 
 
 def _silence(facts: Facts, held: "Statement | None", thresholds: Thresholds, now: float) -> Iterator[Evidence]:
-    # What happened before this start, or before it was given an answer, tells nothing of it.
+    # What happened before this launch, or before the agent received an answer, says nothing about it now.
     began = max(facts.started, facts.answered or 0.0)
     progressed = max(facts.progress or began, began)
     printed = max(facts.activity or began, began)
-    # Who makes progress is active, whether it prints or not.
+    # An agent that makes progress is active, whether it prints or not.
     quiet = now - max(printed, progressed)
     still = now - max(progressed, _resumed(facts, held, now))
     works = held is not None and held.state == "working"
@@ -188,7 +187,7 @@ def _silence(facts: Facts, held: "Statement | None", thresholds: Thresholds, now
         "activity",
         silent,
         printed,
-        # Who says that it works may be silent: a long build is. That it gets on, it has to show.
+        # An agent that says it works may be silent, as during a long build, but it has to show progress.
         "stalled" if quiet >= thresholds.activity_stalled and not works else None,
     )
     yield Evidence(
@@ -211,9 +210,9 @@ def _silence(facts: Facts, held: "Statement | None", thresholds: Thresholds, now
 
 
 def _resumed(facts: Facts, held: "Statement | None", now: float) -> float:
-    """Return since when a program has been at work that says when it is.
+    """Return since when a program that states when it works has been working.
 
-    Time in which it sat idle or waited for a person is not time without progress.
+    Time in which it was idle or waited for a person does not count as time without progress.
     """
     if held is None or facts.before is None or facts.before.state == "stalled":
         return 0.0
@@ -221,7 +220,7 @@ def _resumed(facts: Facts, held: "Statement | None", now: float) -> float:
 
 
 def duration(of: float) -> str:
-    """Return seconds as a person says them: `8 s`, `5 min`, `2 h 10 min`."""
+    """Return a duration for display: `8 s`, `5 min`, `2 h 10 min`."""
     whole = max(0, int(of))
     if whole < 120:
         return f"{whole} s"
@@ -230,10 +229,10 @@ def duration(of: float) -> str:
 
 
 def as_health(verdict: Verdict, before: Health | None, now: float) -> Health:
-    """Return the verdict as it is kept: `since` is when the state began.
+    """Return the verdict as it is stored: `since` is when the state began.
 
-    While the state, what decided it and why stay, so does the whole record: a reason that only
-    counts seconds is not worth a write.
+    The stored record is kept while state, source and reason are the same; a reason in which only a duration has
+    changed is not worth a write.
     """
     reason = before.reason if before is not None and verdict.source in _COUNTING else verdict.reason
     if before is not None and (before.state, before.source, before.reason) == (verdict.state, verdict.source, reason):

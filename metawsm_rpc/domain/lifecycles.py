@@ -3,7 +3,7 @@
 from metawsm_rpc.domain.charts import Chart, Move
 
 SETTLING = ("running", "awaiting_guidance", "completed", "failed")
-"""The states of a run, between start and stop, in which its status is what `settle` makes of its children."""
+"""The states of a run, between start and stop, in which `settle` computes its status from its children."""
 
 RUN = Chart(
     "run",
@@ -50,7 +50,8 @@ RUN = Chart(
         Move("close", ("closing", "closed"), None),
         Move("block_close", ("closing",), "completed"),
         Move("closed", ("closing",), "closed"),
-        # cleanup keeps the status; what is active or closing may still need what it would remove.
+        # Cleanup keeps the status. It is refused for active and closing runs, which may still need what it
+        # removes.
         Move("cleanup", ("failed", "stopped", "completed", "closed"), None),
     ),
     wishes={

@@ -1,4 +1,4 @@
-"""What runs are made of: the shapes of the protocol, as immutable plain data.
+"""Runs, steps, agents and the other types of the protocol, as immutable plain data.
 
 A field `depends_on` is `dependsOn` on the wire; `wire()` makes the JSON. Timestamps are RFC 3339
 text in UTC with milliseconds, durations are seconds, absent values are None.
@@ -71,10 +71,10 @@ class Run(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The smallest thing that is executed, retried or skipped.
+    """The smallest unit that is executed, retried or skipped.
 
-    `attempts` counts the tries that cost one; `attempt_limit` is how many there may be before
-    the step needs a person (raised by retry and resume).
+    `attempts` counts attempts, except interrupted ones; `attempt_limit` is how many there may be before a
+    person has to decide (retry and resume raise it).
     """
 
     run_id: str
@@ -98,7 +98,7 @@ class Step(NamedTuple):
 
 
 class Health(NamedTuple):
-    """A verdict on one agent: `source` names the evidence that decided, `since` when it began."""
+    """How one agent is: `source` names the evidence that decided, `since` when the state began."""
 
     state: HealthState
     reason: str
@@ -109,12 +109,12 @@ class Health(NamedTuple):
 class Agent(NamedTuple):
     """A named profile at work on one ticket of a run.
 
-    `launch` is the random id of its latest start, `pid` the process that tmux started for it.
-    `due` says why a new launch is owed (`resume`, `restart`, `iterate`, `budget`), or None.
-    `said` is what it last stated of itself at `said_at` (`working`, `waiting`, `idle` or `error`), in
-    the words of `said_what`, by its own `signal` or a `hook` of its program (`said_by`).
-    `automatic_restarts` counts since the last start by hand. `conversation` is the program's own id of
-    what it can go on with, and `conversation_launch` the launch that began that or last went on with it.
+    `launch` is the random id of its latest start, `pid` the process that tmux started for it. `due` says why a
+    new launch is owed (`resume`, `restart`, `iterate`, `budget`), or None. `said` is what it last reported
+    about itself (`working`, `waiting`, `idle` or `error`) at `said_at`, in the words of `said_what`, by its own
+    `signal` or by a `hook` of its program (`said_by`). `automatic_restarts` counts restarts since the last
+    start by a person. `conversation` is the program's own id of the conversation that it can continue, and
+    `conversation_launch` the launch that began or last continued it.
     """
 
     run_id: str
@@ -178,7 +178,7 @@ class Workspace(NamedTuple):
 
 
 class Guidance(NamedTuple):
-    """A question that an agent asked, and what became of it."""
+    """A question that an agent asked, and its answer."""
 
     id: str
     run_id: str
@@ -195,7 +195,7 @@ class Guidance(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An append-only fact; `seq` has no gap over the whole root."""
+    """An append-only record; `seq` has no gaps within a root."""
 
     seq: int
     at: str
@@ -210,7 +210,7 @@ class Event(NamedTuple):
 
 
 class RunSummary(NamedTuple):
-    """One row of an overview; `agents` counts agents by `total`, health and final status."""
+    """One row of a list of runs; `agents` counts them by `total`, health and final status."""
 
     run_id: str
     status: RunStatus

@@ -1,7 +1,7 @@
-"""Names: which ones people may choose, and the ones that metawsm makes from them.
+"""Names: which ones people may choose, and those that metawsm derives from them.
 
-A name from outside becomes a folder, a branch, a tmux session and a file. What cannot safely be
-all of these is refused at the edge; what can, but not literally, is sanitised here and only here.
+A name from outside becomes a folder, a branch, a tmux session and a file. A name that cannot safely be all of
+these is refused where it enters; one that needs changes for some of them is sanitised here and nowhere else.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def _check(kind: str, name: str, pattern: re.Pattern[str], allowed: str) -> str:
 
 
 def _without_marks(name: str) -> str:
-    """Return a name without its marks: each belongs to the letter before it, also without a composed form."""
+    """Return a name without combining marks: each belongs to the letter before it, even without a composed form."""
     return "".join(character for character in name if not unicodedata.category(character).startswith("M"))
 
 
@@ -74,7 +74,7 @@ def run_id(random_bytes: bytes) -> str:
 
 
 def suffix(run: str) -> str:
-    """Return the end of a run id that goes into names: its last word, or all of it when that is short."""
+    """Return the part of a run id that goes into names: its last word, or all of it if that is too short."""
     last = run.rsplit("-", 1)[-1]
     return last if len(last) >= 4 else run
 
@@ -94,7 +94,7 @@ def _digest(text: str, digits: int) -> str:
 
 
 def distinct(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return a name for every key, no two alike; names that would be equal, or empty, get a hash of their key."""
+    """Return a unique name for every key; names that would be equal or empty get a hash of their key appended."""
     found, hashed, digits = dict(wanted), {key for key, name in wanted.items() if not name}, 6
     while True:
         for key in hashed:
@@ -105,7 +105,7 @@ def distinct(wanted: Mapping[str, str]) -> dict[str, str]:
         clashing = {key for same in keys.values() if len(same) > 1 for key in same}
         if not clashing:
             return found
-        # A hash can equal another one, or the end of somebody's whole name.
+        # A hash can equal another hash, or the end of another name.
         digits += 2 if clashing & hashed else 0
         hashed |= clashing
 
@@ -123,5 +123,5 @@ def session_name(pattern: str, *, agent: str, workspace: str, ticket: str, run: 
     filled = pattern.replace("{agent}", agent).replace("{workspace}", workspace).replace("{ticket}", ticket)
     name = re.sub(r"[^A-Za-z0-9_]+", "-", unicodedata.normalize("NFKD", filled).encode("ascii", "ignore").decode())
     name = name.strip("-") or "agent"
-    # As words of their own: that a ticket happens to contain the letters does not tell runs apart.
+    # As separate words: a ticket that happens to contain the letters does not make the name unique to the run.
     return name if f"-{suffix(run)}-" in f"-{name}-" else f"{name}-{suffix(run)}"

@@ -1,8 +1,8 @@
-"""What a program printed to its terminal, as text that any other place can show.
+"""Converts what a program printed to its terminal into plain text.
 
-Escape sequences go (ECMA-48, and xterm's operating system commands), and of the control characters
-all but newline and tab. What they did to the text stays: a progress bar that rewrote its line is
-there once, as it ended. Only full-screen programs need a terminal to be read.
+Escape sequences (ECMA-48 and xterm's operating system commands) and control characters other than newline and
+tab are removed, but their effect on the text remains: a progress bar that rewrote its line appears once, in its
+final state. Only the output of full-screen programs needs a terminal to be readable.
 """
 
 import re
@@ -25,17 +25,17 @@ _UNFINISHED = re.compile(
 )
 
 _LONGEST_SEQUENCE = 4096
-"""A longer one that is not finished is not waited for."""
+"""An unfinished sequence that is longer is no longer waited for."""
 
 _WIDEST = 1000
-"""Where a movement to the right ends, as it would at a terminal's edge."""
+"""The column at which movements to the right stop, as at a terminal's edge."""
 
 
 def plain_text(printed: str | bytes) -> str:
     """Return the text without escape sequences and control characters; lines end in a newline.
 
-    Carriage return, backspace, and movements and erasures near the cursor take effect. A character
-    that is cut off at the beginning or the end of bytes is left out, other invalid UTF-8 replaced.
+    Carriage return, backspace, and movements and erasures near the cursor are applied. A character that is cut
+    off at the beginning or the end of bytes is left out, other invalid UTF-8 replaced.
     """
     screen = _Screen()
     for match in _SEQUENCE.finditer(printed if isinstance(printed, str) else _decoded(printed)):
@@ -49,9 +49,9 @@ def plain_text(printed: str | bytes) -> str:
 
 
 def whole_length(printed: bytes) -> int:
-    """Return how many bytes from the start cut neither a character nor an escape sequence at their end.
+    """Return the length of the longest prefix that ends neither within a character nor within an escape sequence.
 
-    Who follows a transcript shows that much, and goes on reading from there.
+    A reader that follows a transcript shows that prefix and continues after it.
     """
     tail = printed[-_LONGEST_SEQUENCE:]
     unfinished = _UNFINISHED.search(tail)
@@ -67,7 +67,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _cut_off(data: bytes) -> int:
-    """Return how many bytes at the end are the beginning of a UTF-8 character."""
+    """Return the number of bytes at the end that begin an incomplete UTF-8 character."""
     for length in range(1, min(3, len(data)) + 1):
         lead = data[-length]
         if lead & 0xC0 == 0x80:
@@ -106,7 +106,7 @@ class _Screen:
             self._column = max(0, self._column - 1)
 
     def obey(self, final: str, parameters: str) -> None:
-        """Do what a control sequence says, as far as it concerns the text near the cursor."""
+        """Apply a control sequence, as far as it concerns the text near the cursor."""
         number = int(parameters[:6]) if parameters.isdecimal() else 0
         count = number or 1
         if final in "AF":
@@ -138,7 +138,7 @@ class _Screen:
             line.clear()
 
     def _begin_afresh(self) -> None:
-        """Leave what was printed alone when the program goes to some place of a screen or clears it."""
+        """Start a new line when the program positions the cursor or clears the screen, keeping the text so far."""
         if self._lines[-1]:
             self._lines.append([])
         self._row = len(self._lines) - 1

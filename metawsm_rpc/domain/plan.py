@@ -1,7 +1,7 @@
 """The plan compiler: tickets × repositories × agents become an explicit DAG of steps.
 
 Pure: everything that depends on the machine (which branches exist, what the policy says, what day
-it is) comes in as plain data, so that a plan can be read, stored and tested before anything happens.
+it is) is passed in as plain data, so that a plan can be read, stored and tested before anything is executed.
 """
 
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from metawsm_rpc.domain.models import Agent, Repo, Run, Step, StepKind, Strategy
 class PlannedRepo(NamedTuple):
     """A repository of the run: `start` is the commit that its branch begins at.
 
-    `note` says what the person should know, such as that another base branch had to be taken.
+    `note` says what a person should know, such as that a different base branch had to be used.
     """
 
     name: str
@@ -47,7 +47,7 @@ class PlannedSetup(NamedTuple):
 
 
 class LaunchPaths(NamedTuple):
-    """What starting one agent needs to name: its command line, session and transcript."""
+    """What the plan shows of one agent's start: its command line, session and transcript."""
 
     command: tuple[str, ...]
     session: str
@@ -83,7 +83,7 @@ class Plan(NamedTuple):
 
 
 class _Steps:
-    """Collects steps, giving each its index."""
+    """Collects steps and numbers them."""
 
     def __init__(self, request: PlanRequest) -> None:
         self._request = request
@@ -144,7 +144,7 @@ def compile_plan(request: PlanRequest) -> Plan:
 
 def _plan_ticket(steps: _Steps, request: PlanRequest, ticket: str) -> None:
     workspace = request.workspaces[ticket]
-    # A ticket that is not there now will not be there at the second look either.
+    # A ticket that is missing now will be missing at a second attempt, too.
     verified = steps.add(
         "verify_ticket",
         f"verify {ticket}",
@@ -191,7 +191,7 @@ def _plan_ticket(steps: _Steps, request: PlanRequest, ticket: str) -> None:
 
 
 def _plan_setup(steps: _Steps, request: PlanRequest, ticket: str, prepared: int) -> tuple[int, ...]:
-    """Add the setup commands: one after another in a worktree, worktrees side by side."""
+    """Add the setup commands: in sequence within a worktree, in parallel across worktrees."""
     added = []
     for repo in request.workspaces[ticket].repos:
         before = prepared

@@ -1,4 +1,4 @@
-"""Text that somebody else has written, as part of a sentence of ours."""
+"""Quotes external text within a message."""
 
 
 def one_line(text: str, longest: int = 300) -> str:

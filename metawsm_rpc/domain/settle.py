@@ -1,4 +1,4 @@
-"""What a run's status is between start and stop: a pure function of its children."""
+"""Settle: a run's status between start and stop, as a pure function of its steps, agents and questions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
@@ -9,14 +9,14 @@ Settled = Literal["running", "awaiting_guidance", "completed", "failed"]
 
 
 def can_run(step: Step, steps: Mapping[int, Step]) -> bool:
-    """Return whether a step may be started now: tries are left and what it depends on is over."""
+    """Return whether a step may be started now: it has attempts left and its dependencies are satisfied."""
     if step.status not in ("pending", "failed") or step.attempts >= step.attempt_limit:
         return False
     return all(_satisfied(steps[index]) for index in step.depends_on)
 
 
 def _satisfied(step: Step) -> bool:
-    # The failure of a step that does not block is told, but holds nothing up.
+    # The failure of a non-blocking step is reported, but holds nothing up.
     return step.status in ("done", "skipped") or (
         step.status == "failed" and not step.blocking and step.attempts >= step.attempt_limit
     )
@@ -38,8 +38,8 @@ def taken_out(steps: Iterable[Step]) -> frozenset[tuple[str, str]]:
 def settle(steps: Sequence[Step], agents: Collection[Agent], guidance: Iterable[Guidance]) -> Settled:
     """Return the status of a run that has been started and not stopped.
 
-    In this order: work is under way or can be (`awaiting_guidance` when a live agent's question is
-    open, else `running`); every agent that counts is completed; else `failed`.
+    Checked in this order: work is under way or can start (`awaiting_guidance` if a live agent has an open
+    question, else `running`); every agent that was not taken out is completed (`completed`); else `failed`.
     """
     live = {(agent.ticket, agent.name) for agent in agents if agent.status in LIVE}
     moving = (

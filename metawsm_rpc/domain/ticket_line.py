@@ -19,10 +19,7 @@ class Place(NamedTuple):
 
 
 def value_in(line: str) -> tuple[int, int]:
-    """Return where the value stands in a line `Ticket: value`, without its quotes: start and end.
-
-    For what is not written so, it is the whole line.
-    """
+    """Return start and end of the value in a line `Ticket: value`, without its quotes; else of the whole line."""
     key = _LINE.match(line)
     value = _VALUE.match(line, key.end()) if key else None
     if value is None:
@@ -31,7 +28,7 @@ def value_in(line: str) -> tuple[int, int]:
 
 
 def place_in(text: str) -> Place:
-    """Return where a ticket's file, such as an unsaved one, says which ticket it is; else its first line."""
+    """Return where the text of a ticket's file names the ticket; if it does not, its first line."""
     lines = text.split("\n")
     if lines[0].strip() == "---":
         for number, line in enumerate(lines[1:], start=1):

@@ -1,7 +1,7 @@
-"""A text for a program's input: only what a person writes, and no key that they did not press.
+"""Cleans text that is to be typed into a terminal, so that it contains no key presses.
 
-In a terminal's input a control character is a key press, and an escape sequence may end a bracketed
-paste before its text does: what follows would be typed, not pasted. So none of them gets there.
+In a terminal's input a control character is a key press, and an escape sequence may end a bracketed paste
+before its text does: the rest would be typed, not pasted. So none of them gets through.
 """
 
 from metawsm_rpc.domain.plain_text import plain_text
@@ -13,8 +13,8 @@ LONGEST_BYTES = 1_000_000
 def typed_text(text: str) -> str:
     """Return the text without escape sequences and control characters other than newline and tab.
 
-    Every kind of line end becomes a newline, and those at the end go. Raises `InvalidParamsError` when
-    nothing is left, or when it is too long, or no text.
+    Every kind of line end becomes a newline, and trailing newlines are removed. Raises `InvalidParamsError`
+    when nothing is left, or when the text is too long or not valid Unicode.
     """
     typed = plain_text(text.replace("\r\n", "\n").replace("\r", "\n")).rstrip("\n")
     if not typed.strip():

@@ -1,10 +1,10 @@
-"""From plain data to the JSON of the protocol: snake_case becomes camelCase, tuples become arrays."""
+"""Converts plain data to the JSON of the protocol: snake_case becomes camelCase, tuples become arrays."""
 
 from functools import cache
 from typing import Any
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-"""What is the same on the wire."""
+"""Types that need no conversion."""
 
 
 @cache
@@ -28,7 +28,7 @@ def wire(value: Any) -> Any:
     kind: Any = type(value)
     if kind in _PLAIN:
         return value
-    # Nearly all items are plain, and are not worth a call.
+    # Nearly all items are plain; a call for each would be slow.
     if isinstance(value, tuple):
         if hasattr(kind, "_fields"):
             items = zip(_wire_names(kind), value, strict=True)

@@ -322,7 +322,7 @@ export type ErrorKind =
   | "store_error"
   | "internal";
 
-/** An append-only fact; `seq` has no gap over the whole root. */
+/** An append-only record; `seq` has no gaps within a root. */
 export interface Event {
   /** Its number, without a gap over all events of the root. */
   seq: number;
@@ -424,7 +424,7 @@ export interface FileChange {
   deletions: number | null;
 }
 
-/** A question that an agent asked, and what became of it. */
+/** A question that an agent asked, and its answer. */
 export interface Guidance {
   /** The question's id. */
   id: string;
@@ -466,7 +466,7 @@ export type GuidanceStatus =
   | "answered"
   | "withdrawn";
 
-/** A verdict on one agent: `source` names the evidence that decided, `since` when it began. */
+/** How one agent is: `source` names the evidence that decided, `since` when the state began. */
 export interface Health {
   /** How it is. */
   state: HealthState;
@@ -796,7 +796,7 @@ export type RunStatus =
   | "closing"
   | "closed";
 
-/** One row of an overview; `agents` counts agents by `total`, health and final status. */
+/** One row of a list of runs; `agents` counts them by `total`, health and final status. */
 export interface RunSummary {
   /** The run's id. */
   runId: string;
@@ -928,7 +928,7 @@ export interface StatusParams {
   ticket?: string | null;
 }
 
-/** The smallest thing that is executed, retried or skipped. */
+/** The smallest unit that is executed, retried or skipped. */
 export interface Step {
   /** The run's id. */
   runId: string;
