@@ -109,14 +109,13 @@ def test_a_diagnostic_goes_with_its_cause_and_is_not_sent_twice(wire: Wire, root
 
 def test_a_question_is_shown_and_goes_when_it_is_answered(root: Root) -> None:
     root.repository("app")
-    root.agents(worker='"$METAWSM_BIN" signal guidance "Which \\033[31mone?" --choice this; sleep 300')
+    question = "$(printf '[Which](command:evil) \\033[31mone?')"
+    root.agents(worker=f'"$METAWSM_BIN" signal guidance "{question}" --choice this; sleep 300')
     with served(root.path, **EVENTS) as wire:
         run_id = started(wire, root)
         wire.until(lambda: "guidance-pending" in wire.codes())
         (message,) = wire.until(lambda: wire.told("window/showMessage"))
-        assert "asks: Which" in message["message"]
-        assert message["message"].endswith("one?"), "it has a mark of its own at its end"
-        assert "\033" not in message["message"]
+        assert message["message"] == f"An agent of run {run_id} asks: [Which] (command:evil) one?"
         (asked,) = wire.ask("metawsm/status", {"runId": run_id})["guidance"]
         wire.ask("metawsm/answer", {"guidanceId": asked["id"], "answer": "this"})
         wire.until(lambda: "guidance-pending" not in wire.codes())

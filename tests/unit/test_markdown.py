@@ -16,6 +16,7 @@ from metawsm_rpc.domain.markdown import code, fenced, inline, one_line, shown
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b]8;;https://x\x07link\x1b]8;;\x07", "link"),
         ("safe\u202egnp.exe", "safegnp.exe"),
+        ("[x](command:evil)", "[x] (command:evil)"),
         ("x" * 300, "x" * 199 + "…"),
     ],
 )

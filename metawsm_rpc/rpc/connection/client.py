@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
+from metawsm_rpc.domain.markdown import unlinked
+
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.connection.protocol import MetawsmProtocol
 
@@ -57,8 +59,8 @@ class Client:
             self._protocol.forget(msg_id)
 
     def show(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
-        """Tell a person something."""
-        self._protocol.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(kind, message))
+        """Tell a person something; what it quotes of others makes no link."""
+        self._protocol.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(kind, unlinked(message)))
 
     def log(self, message: str, kind: types.MessageType = types.MessageType.Log) -> None:
         """Write to the client's log."""

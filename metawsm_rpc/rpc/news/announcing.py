@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+from metawsm_rpc.domain.markdown import one_line
 from metawsm_rpc.domain.models import Event
-from metawsm_rpc.domain.plain_text import plain_text
 from metawsm_rpc.domain.sentences import ended
 
 _QUIET_SECONDS = 3.0
@@ -87,7 +87,7 @@ def _kind(event: Event) -> Kind | None:
 
 
 def _sentence(kind: Kind, event: Event) -> str:
-    why = f": {_short(event.message)}" if event.message else ""
+    why = f": {one_line(event.message, _TEXT_LIMIT)}" if event.message else ""
     run = f"run {event.run_id}"
     match kind:
         case "question":
@@ -113,8 +113,3 @@ def _told(kind: Kind, sentences: tuple[str, ...]) -> str:
         "run_completed": "runs are completed",
     }[kind]
     return f"{len(sentences)} {what}; first: {ended(sentences[0])}"
-
-
-def _short(text: str) -> str:
-    line = "".join(filter(str.isprintable, " ".join(plain_text(text).split())))
-    return line if len(line) <= _TEXT_LIMIT else f"{line[:_TEXT_LIMIT]}…"
