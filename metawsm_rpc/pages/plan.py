@@ -28,10 +28,15 @@ def _step(step: Step) -> str:
     after = f", after {', '.join(map(str, step.depends_on))}" if step.depends_on else ""
     optional = "" if step.blocking else ", may fail"
     lines = [
-        f"{step.index}. **{inline(step.name)}** ({step.status}{after}{optional}): {inline(step.description, 1000)}"
+        f"{step.index}. **{inline(step.name)}** ({step.status}{after}{optional}): {inline(_visible(step.description), 1000)}"
     ]
     if step.command:
         # Indented, so that the block belongs to the list's item.
-        block = fenced(shlex.join(step.command), "sh")
+        block = fenced(_visible(shlex.join(step.command)), "sh")
         lines += ["", *(f"   {line}" for line in block.split("\n"))]
     return "\n".join(lines)
+
+
+def _visible(text: str) -> str:
+    """Return text whose control characters can be read: a command must not hide what it does in them."""
+    return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)

@@ -80,6 +80,14 @@ def test_a_page_is_the_same_as_long_as_the_run_is() -> None:
     assert run_page(detail()) == run_page(detail())
 
 
+def test_a_command_hides_nothing_in_control_characters() -> None:
+    hiding = "echo ok \x1b]0;; rm -rf ~ \x07\u202e"
+    page = plan_page("run r1", (step(command=("sh", "-c", hiding), description=f"Run {hiding}"),))
+    assert page.count(r"\x1b]0;; rm -rf ~ \x07\u202e") == 1
+    assert page.count("rm -rf") == 2
+    assert all(one.isprintable() or one == "\n" for one in page)
+
+
 def test_a_plan_shows_every_command() -> None:
     steps = (
         step(0, command=("git", "worktree", "add", "a b"), description="makes it"),
