@@ -4,7 +4,7 @@ Gates, rehearsal, then two phases with git's own ref transactions, with a journa
 the decision recovery undoes, after it recovery finishes. docs/architecture.md tells the whole story.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -280,8 +280,7 @@ class Closer:
         journal = self._world.store.close_journal(self._run.run_id)
         if journal is not None:
             self._undo(journal.moves)
-        for source in sorted({repo.source for workspace in self._workspaces for repo in workspace.repos}):
-            self._merging.unpin(source, self._pins)
+        self._unpin(lease, {repo.source for workspace in self._workspaces for repo in workspace.repos})
         with self._world.store.transaction(lease) as transaction:
             transaction.set_close(self._run.run_id, None)
             transaction.move_run(self._run.run_id, "block_close", message=why)
@@ -322,8 +321,7 @@ class Closer:
                 worktrees.delete_branch(repo.source, repo.branch, repo.base)
             except HostError as error:
                 self._note(lease, "branch_not_deleted", f"{repo.name}: {error.message}")
-        for source in sorted({move.source for move in journal.moves}):
-            self._merging.unpin(source, self._pins)
+        self._unpin(lease, {move.source for move in journal.moves})
         if self._rules.push:
             for move in journal.moves:
                 try:
@@ -331,6 +329,14 @@ class Closer:
                 except HostError as error:
                     # Last, and the merge stands without it: told, and left to the person.
                     self._note(lease, "push_failed", f"{move.name}: {error.message}")
+
+    def _unpin(self, lease: Lease, sources: Collection[str]) -> None:
+        """Let go of the rehearsed commits; a repository that is gone must not keep the run where it is."""
+        for source in sorted(sources):
+            try:
+                self._merging.unpin(source, self._pins)
+            except HostError as error:
+                self._note(lease, "pins_kept", error.message)
 
     def _note(self, lease: Lease, what: str, message: str) -> None:
         with self._world.store.transaction(lease) as transaction:

@@ -257,6 +257,20 @@ class TestWhatBlocks:
         assert runs.store.close_journal(RUN) is None
         assert [event.type for event in runs.events()][-3:] == ["close", "block_close", "close_blocked"]
 
+    def test_a_repository_that_is_gone_is_named_until_it_is_back(self, runs: Runs) -> None:
+        completed(runs, "T-1")
+        app, elsewhere = runs.root.path / "app", runs.root.path.parent / "elsewhere"
+        app.rename(elsewhere)
+        (one,) = blocked_by(runs)
+        assert (one.repo, one.ticket, one.reason) == ("app", "T-1", "no_base")
+        assert f"The repository app is not at {app} any more" in one.message
+        assert runs.verbs.close(RUN, dry_run=True).blocked == (one,)
+        assert runs.run().status == "completed"
+        elsewhere.rename(app)
+        runs.verbs.close(RUN)
+        assert_closed(runs, "T-1")
+        assert_merged(runs.root, "T-1")
+
     def test_all_reasons_are_told_at_once(self, runs: Runs) -> None:
         runs.root.repository("doc")
         completed(runs, "T-1", "T-2", repos=["app", "lib", "doc"])

@@ -77,8 +77,17 @@ def test_a_revision_is_answered_with_its_commit(repository, git):
 def test_what_is_no_repository_is_an_error_that_names_it(git, tmp_path):
     with pytest.raises(CommandError, match=f"git rev-parse in {tmp_path} failed: not a git repository"):
         git.commit_of(str(tmp_path), "HEAD")
-    with pytest.raises(CommandError, match="cannot change to '/no/such'"):
+    with pytest.raises(CommandError, match=r"^The folder /no/such is not there"):
         git.read("/no/such", "status")
+
+
+def test_a_folder_that_is_gone_and_a_worktree_without_its_repository_are_said_to_be_that(repository, git, tmp_path):
+    worktree = repository.worktree("side")
+    repository.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(CommandError, match=f"^The folder {repository.path} is not there; put it back where it was.$"):
+        git.read(str(repository.path), "status")
+    with pytest.raises(CommandError, match=f"^The repository of the worktree {worktree} is gone "):
+        git.read(str(worktree), "status")
 
 
 def test_fields_keep_every_character_of_a_name(repository, git):

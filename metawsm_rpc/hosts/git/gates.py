@@ -39,7 +39,7 @@ def gates(git: Git, request: MergeRequest, *, require_clean: bool, exempt: Seque
     was committed can be merged.
     """
     repo = request.repo
-    found = (
+    found = tuple(_source_reasons(repo)) or (
         *_worktree_reasons(git, repo, require_clean=require_clean, exempt=exempt),
         *_history_reasons(git, repo),
         *_base_checkout_reasons(git, repo),
@@ -49,6 +49,16 @@ def gates(git: Git, request: MergeRequest, *, require_clean: bool, exempt: Seque
         Blocked(repo.name, request.ticket, reason, message, tuple(shown(file) for file in files))
         for reason, message, files in found
     )
+
+
+def _source_reasons(repo: Repo) -> Iterator[_Reason]:
+    """Say that there is nothing to merge into; git could tell nothing else of it either."""
+    if locate(Path(repo.source)) is None:
+        message = (
+            f"The repository {repo.name} is not at {repo.source} any more: put it back there and close again, "
+            "or give the run's work up with `metawsm cleanup`."
+        )
+        yield _Reason("no_base", message)
 
 
 def _worktree_reasons(git: Git, repo: Repo, *, require_clean: bool, exempt: Sequence[str]) -> Iterator[_Reason]:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from metawsm_rpc.errors import DependencyMissingError
+from metawsm_rpc.errors import CommandError, DependencyMissingError
 from metawsm_rpc.hosts.commands import Commands, Finished
 
 REQUIRED_VERSION = (2, 38)
@@ -21,6 +21,9 @@ _KEPT_VARIABLES = frozenset(
     {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSH", "GIT_SSH_COMMAND"}
 )
 """Where a person's configuration is and how they reach remotes; these redirect no repository."""
+
+_LOST = re.compile(r"^fatal: not a git repository: (.+/worktrees/[^/\n]+)$", re.MULTILINE)
+"""What git says in a linked worktree whose repository is not there."""
 
 _INSTALL_HINT = "Install git 2.38 or newer, for example with `apt install git` or `brew install git`."
 
@@ -76,15 +79,18 @@ class Git:
             timeout: seconds; that of `Commands` by default.
             accept: the exit codes that are no error; None accepts every one.
         """
-        return self.commands.run(
-            ("git", "-C", repo, "-c", "core.fsmonitor=false", *options, *args),
-            environment={**self._environment, **(environment or {})},
-            stdin=stdin,
-            timeout=timeout,
-            inherit=inherit,
-            label=f"git {' '.join(_subcommand(args))} in {repo}",
-            accept=accept,
-        )
+        try:
+            return self.commands.run(
+                ("git", "-C", repo, "-c", "core.fsmonitor=false", *options, *args),
+                environment={**self._environment, **(environment or {})},
+                stdin=stdin,
+                timeout=timeout,
+                inherit=inherit,
+                label=f"git {' '.join(_subcommand(args))} in {repo}",
+                accept=accept,
+            )
+        except CommandError as error:
+            raise _gone(repo, error) or error from None
 
     def run(
         self,
@@ -151,6 +157,18 @@ class Git:
         if found < REQUIRED_VERSION:
             raise DependencyMissingError(f"git {said} is too old: metawsm needs git 2.38 or newer.", hint=_INSTALL_HINT)
         return said
+
+
+def _gone(repo: str, error: CommandError) -> CommandError | None:
+    """Return the error that says what is missing, where that is why git failed."""
+    lost = _LOST.search(error.stderr)
+    if lost:
+        message = f"The repository of the worktree {repo} is gone ({lost[1]}); put it back where it was."
+    elif not os.path.lexists(repo):
+        message = f"The folder {repo} is not there; put it back where it was."
+    else:
+        return None
+    return CommandError(message, argv=error.argv, exit_code=error.exit_code, stderr=error.stderr)
 
 
 def _reading(environment: Mapping[str, str] | None) -> dict[str, str]:
