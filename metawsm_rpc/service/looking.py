@@ -33,6 +33,7 @@ class Looking(RootService):
     ) -> answers.RunsListed:
         """List the runs of this root, newest first."""
         _check_counts(limit=limit, offset=offset)
+        _check_statuses(statuses)
         if not self._has_state():
             return answers.RunsListed((), 0, 0)
         self._look()
@@ -60,10 +61,7 @@ class Looking(RootService):
         timeout: float | None = None,
     ) -> answers.Waited:
         """Wait until a run comes to one of these statuses; by default until it is settled."""
-        if unknown := set(until) - set(get_args(RunStatus)):
-            raise InvalidParamsError(
-                f"No run ever is {' or '.join(sorted(unknown))}; there are: {', '.join(get_args(RunStatus))}."
-            )
+        _check_statuses(until)
         run = self.select(run_id, ticket)
         wanted = frozenset(until) or SETTLED
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -118,7 +116,8 @@ class Looking(RootService):
         from metawsm_rpc.engine import talking
 
         run = self.select(run_id, ticket)
-        return answers.Attachment(*talking.attachment(self.world, self.agent(run, agent, ticket)))
+        found = self.agent(run, agent, ticket)
+        return answers.Attachment(*talking.attachment(self.world, found, looking=self._trusted))
 
     def diff(
         self,
@@ -133,6 +132,14 @@ class Looking(RootService):
 
         run = self.select(run_id, ticket)
         return answers.Diffs(workspaces.diff(self.world, run, ticket=ticket, repo=repo, patch=patch))
+
+
+def _check_statuses(given: Sequence[str]) -> None:
+    """Raise `InvalidParamsError` for what is no status of a run."""
+    if unknown := set(given) - set(get_args(RunStatus)):
+        raise InvalidParamsError(
+            f"No run ever is {' or '.join(sorted(unknown))}; there are: {', '.join(get_args(RunStatus))}."
+        )
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -200,6 +200,12 @@ def test_each_wrong_parameter_is_named(wire: Wire) -> None:
     assert {one["parameter"] for one in error["data"]["details"]} == {"ticket", "tickets", "repos"}
 
 
+def test_a_status_that_no_run_has_is_told_of_with_those_that_there_are(wire: Wire) -> None:
+    error = wire.error("metawsm/runs", {"statuses": ["running", "done"]})
+    assert (error["code"], error["data"]["kind"]) == (-32602, "invalid_params")
+    assert error["message"].startswith("No run ever is done; there are: created, planning, running, ")
+
+
 def test_a_plan_takes_what_a_run_takes(wire: Wire) -> None:
     kinds = [
         wire.error(f"metawsm/{verb}", {"tickets": ["T"], "dryRun": True})["data"]["kind"] for verb in ("run", "plan")
