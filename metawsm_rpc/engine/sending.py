@@ -64,9 +64,15 @@ def _obstacle(world: World, agent: Agent, profile: LaunchProfile, occasion: Occa
         return None
     if agent.health.source == "signal":
         # What it waits for by its own word may be the very answer that comes.
-        return None if occasion == "answer" else f"it waits for a decision: {agent.health.reason}"
+        return None if occasion == "answer" else _decision(agent.health.reason)
     # Programs with rules of their own are looked at once more when it is typed.
-    return f"it waits for a decision: {agent.health.reason}" if profile.runner == "shell" else None
+    return _decision(agent.health.reason) if profile.runner == "shell" else None
+
+
+def _decision(reason: str) -> str:
+    """Return that a decision is waited for, and which; the verdict's reason says the first already."""
+    which = reason.partition(": ")[2]
+    return f"it waits for a decision: {which}" if which else "it waits for a decision"
 
 
 def _record(world: World, agent: Agent, text: str, sent: Sent, occasion: Occasion) -> None:
