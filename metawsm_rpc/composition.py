@@ -1,4 +1,4 @@
-"""The composition root: the one place where adapters are chosen and put together."""
+"""The composition root: the only place where adapters are chosen and connected."""
 
 import os
 import re
@@ -30,7 +30,7 @@ STATE = ".metawsm"
 _DATABASE = "metawsm.db"
 
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What cannot be in a root's path: git answers in lines, the database holds text, a person reads it."""
+"""Characters that a root's path cannot contain: git separates paths by lines, and the database stores valid text."""
 
 
 class LocalMachine:
@@ -44,7 +44,7 @@ class LocalMachine:
         self._programs: dict[str, Programs] = {}
 
     def worktrees(self, policy: Mapping[str, Any]) -> "Worktrees":
-        """Return git for the repositories of this policy."""
+        """Return the adapter for the repositories of this policy."""
         from metawsm_rpc.hosts.commands import Commands
         from metawsm_rpc.hosts.git.worktrees import GitWorktrees
 
@@ -56,14 +56,14 @@ class LocalMachine:
         )
 
     def merging(self) -> "Merging":
-        """Return merging in two phases."""
+        """Return the adapter for two-phase merging."""
         from metawsm_rpc.hosts.commands import Commands
         from metawsm_rpc.hosts.git.merging import GitMerging
 
         return GitMerging(Commands())
 
     def registry(self) -> "Registry":
-        """Return wsm's files."""
+        """Return the adapter for wsm's files."""
         return self._registry()
 
     def _registry(self) -> "WsmRegistry":
@@ -90,13 +90,13 @@ class LocalMachine:
         return self._terminals[options]
 
     def status_files(self) -> "StatusFiles":
-        """Return the files in which programs say what they are doing."""
+        """Return the adapter for the files in which programs publish their state."""
         from metawsm_rpc.hosts.status_files import LocalStatusFiles
 
         return LocalStatusFiles(self._environ)
 
     def programs(self, policy: Mapping[str, Any]) -> "Programs":
-        """Return what is installed, in the environment that this policy asks for."""
+        """Return the installed programs, as found in the environment that this policy asks for."""
         from metawsm_rpc.hosts.environment import LocalPrograms
 
         shell_env = ExecutionLimits.of(policy).shell_env
@@ -105,7 +105,7 @@ class LocalMachine:
         return self._programs[shell_env]
 
     def watch(self) -> "Watch":
-        """Return a new watch over agents, which the kernel wakes."""
+        """Return a new watch over agents, for a supervisor."""
         from metawsm_rpc.hosts.agent_watch import AgentWatch
 
         return AgentWatch(str(self._root / STATE))
@@ -118,7 +118,7 @@ class LocalMachine:
 
 
 class _OnDemand:
-    """A store that is opened by the first question to it, so that a refused plan leaves nothing at a root."""
+    """A store that is opened at first use, so that a refused plan leaves nothing behind at a root."""
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open = open_store
@@ -132,7 +132,7 @@ class _OnDemand:
         return getattr(self._opened, name)
 
     def close(self) -> None:
-        """Close the store if anybody has opened it."""
+        """Close the store if it was opened."""
         if self._opened is not None:
             self._opened.close()
 
@@ -145,7 +145,7 @@ def find_root(start: Path) -> Path:
     start = start.resolve()
     for marker in (STATE, ".git"):
         for folder in (start, *start.parents):
-            if os.path.exists(folder / marker):  # noqa: PTH110 - False, and no error, where nothing can be seen
+            if os.path.exists(folder / marker):  # noqa: PTH110 - False instead of an error where access is denied
                 return folder
     return start
 
@@ -153,14 +153,14 @@ def find_root(start: Path) -> Path:
 def resolve_root(given: str | None, environ: Mapping[str, str]) -> Path:
     """Return the root: the one given, else METAWSM_ROOT (set for agents), else found from the current folder.
 
-    Raises `InvalidParamsError` when it is no folder, or cannot be one.
+    Raises `InvalidParamsError` when it is not a folder, or its path is unusable.
     """
     named = given if given is not None else environ.get("METAWSM_ROOT") or None
     try:
         root = find_root(Path.cwd()) if named is None else Path(named).expanduser().resolve()
     except FileNotFoundError as error:
         raise InvalidParamsError("The current folder is gone; change to another one, or name one (--root).") from error
-    except (RuntimeError, OSError):  # a home that nobody has, a link in a circle
+    except (RuntimeError, OSError):  # `~user` of an unknown user, or a cycle of links
         root = None
     if named == "" or root is None or not root.is_dir():
         raise InvalidParamsError(f"The root {named!r} is not a folder; name one that exists.")
@@ -176,9 +176,9 @@ def open_service(
     *,
     trusted: bool = True,
 ) -> "Service":
-    """Return the verbs on a root; nothing is made there until one of them needs it, nor ever if it is not trusted.
+    """Return the verbs on a root. Nothing is created there until one needs it, and never if the root is not trusted.
 
-    Raises `NotTrustedError` when what is there belongs to somebody else.
+    Raises `NotTrustedError` when its `.metawsm` belongs to another user.
     """
     from metawsm_rpc.policy.root_policy import RootPolicy
     from metawsm_rpc.service import Service
@@ -212,14 +212,14 @@ def open_service(
 
 
 def has_state(root: Path) -> bool:
-    """Return whether a root has a database; False also where a sandbox hides it."""
-    return os.path.exists(root / STATE / _DATABASE)  # noqa: PTH110 - an error is no
+    """Return whether a root has a database; also False where a sandbox hides it."""
+    return os.path.exists(root / STATE / _DATABASE)  # noqa: PTH110 - False instead of an error where access is denied
 
 
 def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> World:
-    """Return the engine's surroundings for what must not wait longer than `patience` seconds, nor make anything.
+    """Return a `World` for callers that must not wait longer than `patience` seconds nor create anything.
 
-    To be called where there is state. Raises `NotTrustedError` when what is there belongs to somebody else.
+    Call it only where `has_state`. Raises `NotTrustedError` when the root's `.metawsm` belongs to another user.
     """
     _check_owner(root / STATE)
 
@@ -232,11 +232,11 @@ def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> Wo
 
 
 def _check_owner(state: Path) -> None:
-    """Refuse a `.metawsm` that somebody else has prepared: its policy and database would be theirs."""
+    """Refuse a `.metawsm` that another user has prepared: its policy could run anything."""
     try:
         owner = state.stat().st_uid
     except OSError:
-        return  # there is none, or it cannot be looked at: then nothing of it is used either
+        return  # missing or inaccessible: then nothing in it is used either
     if owner != os.getuid():
         raise NotTrustedError(
             f"{state} belongs to another user, so it is not used; name a folder of your own with --root."
@@ -246,7 +246,7 @@ def _check_owner(state: Path) -> None:
 def _make_state(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, exist_ok=True)
-        state.chmod(0o700)  # one that came with a clone is open to all
+        state.chmod(0o700)  # a folder that came with a clone is readable by all
         ignore = state / ".gitignore"
         if not ignore.exists():
             ignore.write_text("# Everything here is metawsm's own, but for the policy.\n*\n!policy.json\n")

@@ -1,11 +1,11 @@
-"""Modules that are imported by their first use: a look must not wait for what only other verbs need."""
+"""Modules that are imported at first use: a look must not wait for modules that only other verbs need."""
 
 from importlib import import_module
 from typing import Any
 
 
 class LazyModule:
-    """Stands for a module, and imports it when something of it is asked for."""
+    """A placeholder for a module, which it imports when an attribute is accessed."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,8 +1,7 @@
-"""What the engine needs, as Protocols whose arguments and results are plain data.
+"""Ports: what the engine needs from its surroundings, as Protocols whose arguments and results are plain data.
 
-Nothing here hands out a live object, so that a host can one day be another machine. All methods of
-hosts block; they raise `HostError` (or `CommandError`, which carries what git or tmux said),
-`DependencyMissingError` when a program is absent, and `InterruptedStepError` after `interrupt()`.
-`store` is the memory, the other modules are the world. A topic has a module of its own, because a
-look at a run should import only what it needs.
+Nothing here returns a live object, so that a host could be another machine one day. All methods of hosts block;
+they raise `HostError` (or `CommandError`, with the error output of git or tmux), `DependencyMissingError` when
+a program is absent, and `InterruptedStepError` after `interrupt()`. `store` is persistence, the other modules
+are the machine. Each topic has its own module, because a look at a run should import only what it needs.
 """

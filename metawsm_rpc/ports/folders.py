@@ -1,4 +1,4 @@
-"""What the engine needs of the files that metawsm keeps for agents."""
+"""The files that metawsm keeps for agents."""
 
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
@@ -24,25 +24,25 @@ class Folders(Protocol):
     """The files that metawsm keeps below `.metawsm` besides the database."""
 
     def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
-        """Return where an agent's files are; nothing is made."""
+        """Return where an agent's files are, without creating them."""
 
     def launch_directory(self, paths: AgentPaths, launch: str) -> str:
-        """Return the private folder of a launch; nothing is made."""
+        """Return the private folder of a launch, without creating it."""
 
     def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
-        """Make the folders of a launch and write the brief, whole or not at all."""
+        """Create the folders of a launch and write the brief atomically."""
 
     def discard_launch(self, paths: AgentPaths, launch: str) -> None:
-        """Remove the folder of a launch that never came to run; harmless when it is gone."""
+        """Remove the folder of a launch that was never started; harmless when it is gone."""
 
     def leave(self, paths: AgentPaths, name: str, text: str) -> None:
-        """Put a file into the agent's drop box, whole or not at all, in the place of one with this name.
+        """Put a file into the agent's drop box atomically, replacing one with this name.
 
-        One whose name begins with a dot is no signal. Raises `HostError` when that cannot be.
+        A file whose name begins with a dot is not a signal. Raises `HostError` when it cannot be written.
         """
 
     def left(self, paths: AgentPaths, name: str) -> str | None:
-        """Return what a file in the agent's drop box says, None when it is not there, or something else is."""
+        """Return the content of a file in the agent's drop box, None when there is no such regular file."""
 
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first."""
@@ -51,16 +51,16 @@ class Folders(Protocol):
         """Remove a signal from the drop box; harmless when it is gone."""
 
     def awaiting(self, paths: AgentPaths, guidance_id: str) -> AbstractContextManager[None]:
-        """Say for the block that this process waits for the answer to a question of the agent."""
+        """Mark, within the block, that this process waits for the answer to a question of the agent."""
 
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
         """Return whether a live process waits for the answer to a question of the agent."""
 
     def workspace_path(self, directory: str, name: str, now: float) -> str:
-        """Return where a workspace made now belongs: `<directory>/<local date>/<name>`, as wsm lays it out."""
+        """Return the path for a new workspace: `<directory>/<local date>/<name>`, as wsm lays it out."""
 
     def occupied(self, path: str) -> bool:
-        """Return whether something stands at this path; an empty folder does not count."""
+        """Return whether something exists at this path; an empty folder does not count."""
 
     def remove_empty(self, path: str) -> None:
         """Remove a workspace's folder if nothing is left in it."""

@@ -1,11 +1,11 @@
-"""One machine, as the engine is given it: all adapters, set up for a policy."""
+"""The machine as the engine sees it: gives access to all adapters, configured by a policy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    # What hands the adapters out knows only their names: a look needs few of them.
+    # Imported for the annotations only: a look needs few of the adapters.
     from collections.abc import Mapping
 
     from metawsm_rpc.ports.folders import Folders
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 class Machine(Protocol):
-    """One machine: hands out its adapters, set up for a policy.
+    """One machine: returns its adapters, configured by a policy.
 
-    `worktrees` and `merging` are fresh at each call, so that `interrupt()` ends only the work of
-    whoever asked for them.
+    `worktrees` and `merging` return a new object at each call, so that `interrupt()` ends only the caller's own
+    work.
     """
 
     root: str
 
     def worktrees(self, policy: Mapping[str, Any]) -> Worktrees:
-        """Return git for the repositories of this policy."""
+        """Return the adapter for the repositories of this policy."""
 
     def merging(self) -> Merging:
-        """Return merging in two phases."""
+        """Return the adapter for two-phase merging."""
 
     def registry(self) -> Registry:
-        """Return wsm's files."""
+        """Return the adapter for wsm's files."""
 
     def tickets(self, policy: Mapping[str, Any]) -> Tickets:
         """Return the tickets of this policy's directory."""
@@ -44,13 +44,13 @@ class Machine(Protocol):
         """Return the tmux server of this policy's socket."""
 
     def status_files(self) -> StatusFiles:
-        """Return the files in which programs say what they are doing."""
+        """Return the adapter for the files in which programs publish their state."""
 
     def programs(self, policy: Mapping[str, Any]) -> Programs:
-        """Return what is installed, in the environment that this policy asks for."""
+        """Return the installed programs, as found in the environment that this policy asks for."""
 
     def watch(self) -> Watch:
-        """Return a new watch over agents, for who supervises."""
+        """Return a new watch over agents, for a supervisor."""
 
     def folders(self) -> Folders:
         """Return the files below `.metawsm`."""

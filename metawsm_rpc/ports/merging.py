@@ -1,4 +1,4 @@
-"""What close needs of git: gates, a rehearsal, and merging in two phases."""
+"""What close needs from git: gates, a rehearsal, and two-phase merging."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -14,10 +14,10 @@ class MergeRequest(NamedTuple):
 
 
 class Rehearsed(NamedTuple):
-    """What merging one repository's tickets, in order, would make of its base.
+    """The result of rehearsing the merges of one repository's tickets, in order.
 
-    `steps` are `(ticket, from, to, kind)`, chained; the commits exist already, unreferenced but
-    for the pins. `old` and `new` are the base's commit before and after all of them.
+    `steps` are `(ticket, from, to, kind)`, chained; the commits already exist, referenced by nothing but the
+    pins. `old` and `new` are the base's commit before and after all of them.
     """
 
     source: str
@@ -28,7 +28,7 @@ class Rehearsed(NamedTuple):
 
 
 class RefMove(NamedTuple):
-    """One base branch to be moved from `old` to `new`, with the checkouts that show it."""
+    """One base branch to be moved from `old` to `new`, with the checkouts that have it checked out."""
 
     name: str
     source: str
@@ -42,17 +42,17 @@ class Merging(Protocol):
     """Merges in two phases, over as many repositories as a run has."""
 
     def gates(self, request: MergeRequest, *, require_clean: bool, exempt: Sequence[str]) -> tuple[Blocked, ...]:
-        """Return every reason, not only the first, why this worktree may not be merged now.
+        """Return all reasons why this worktree may not be merged now.
 
-        `exempt` are absolute paths that metawsm itself keeps and that never block.
+        `exempt` are absolute paths of metawsm's own files, which never block.
         """
 
     def rehearse(
         self, requests: Sequence[MergeRequest], *, kind: Literal["merge", "fast-forward"], pin_prefix: str | None
     ) -> Rehearsed | tuple[Blocked, ...]:
-        """Make the merge commits of one repository and base, chained in the order given.
+        """Create the merge commits of one repository and base, chained in the given order.
 
-        Nothing but objects is written, and with `pin_prefix` refs that keep them.
+        Writes only objects and, with `pin_prefix`, refs that keep them alive.
         """
 
     def checkouts(self, source: str, base: str) -> tuple[str, ...]:
@@ -74,22 +74,22 @@ class Merging(Protocol):
         """Bring each checkout back from `new` to `old`; repeatable."""
 
     def commit(self, key: str) -> None:
-        """Let the prepared move happen."""
+        """Commit the prepared move."""
 
     def abort(self, key: str) -> None:
-        """Let go of a prepared move; harmless when there is none."""
+        """Abort a prepared move; harmless when there is none."""
 
     def base_commit(self, source: str, base: str) -> str | None:
         """Return the commit that a branch points at, or None when there is no such branch."""
 
     def move(self, move: RefMove) -> None:
-        """Move the branch in one go, for recovery after the decision; harmless when it is done."""
+        """Move the branch in one transaction, for recovery after the decision; harmless when it has moved."""
 
     def unpin(self, source: str, pin_prefix: str) -> None:
         """Delete the refs below `pin_prefix`."""
 
     def clear_stale_lock(self, source: str, base: str, new: str | None = None) -> bool:
-        """Remove the branch's `.lock` when no process holds it; the journal says it is ours.
+        """Remove the branch's `.lock` when no process holds it; the journal must show that it is ours.
 
-        With `new` only the lock of a move to that commit is. Returns whether the branch is free now.
+        With `new`, remove only the lock of a move to that commit. Returns whether the branch is free now.
         """

@@ -1,11 +1,11 @@
-"""What the engine asks about installed programs and their environment."""
+"""Installed programs, and the environment that agents start with."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 
 class Programs(Protocol):
-    """What is installed, and with which environment agents start."""
+    """Finds programs in the environment that agents start with."""
 
     def environment(self) -> dict[str, str]:
         """Return the environment for agents: this process's, without TMUX*, GIT_* and shell state."""
@@ -17,4 +17,4 @@ class Programs(Protocol):
         """Return the path of the metawsm command, without white space, for METAWSM_BIN."""
 
     def plugin_directory(self) -> str:
-        """Return the folder of what metawsm brings for agents' programs to load."""
+        """Return the folder of the hook files and plugins that metawsm ships for agents' programs."""

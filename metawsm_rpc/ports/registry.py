@@ -1,4 +1,4 @@
-"""What the engine needs of wsm's files."""
+"""The files of wsm (workspace-manager)."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,7 +7,7 @@ from metawsm_rpc.domain.models import Workspace
 
 
 class Registry(Protocol):
-    """wsm's two JSON files, so that both programs see the same workspaces and repositories."""
+    """wsm's JSON files: sharing them lets both programs see the same workspaces and repositories."""
 
     def record(self, workspace: Workspace, base_branch: str) -> None:
         """Write, or rewrite, the workspace's file."""

@@ -1,17 +1,17 @@
-"""What the engine needs of the files in which programs say what they are doing."""
+"""The files in which agents' programs publish their own state."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 
 class StatusFiles(Protocol):
-    """Files that agent programs write of themselves."""
+    """Status files that agents' programs write."""
 
     def claude(
         self, process_sessions: Collection[int], environment: Mapping[str, str]
     ) -> Mapping[int, Mapping[str, Any]]:
-        """Return the status file of the Claude Code in each of these process sessions that has one.
+        """Return Claude Code's status file for each of these process sessions that has one.
 
-        A process session is named by the pid in the agent's pane, which leads it. `environment` is
-        what these agents have on top of this process's own.
+        A process session is identified by its leader, the pid in the agent's pane. `environment` is what these
+        agents have in addition to this process's environment.
         """

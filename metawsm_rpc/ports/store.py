@@ -1,8 +1,7 @@
-"""What the engine needs from its memory: reads that are true at one moment, writes that are legal.
+"""Persistence: consistent reads, and writes that respect the lifecycles.
 
-`Store` reads. `Transaction` is the only way to write: everything in it happens, or nothing, and
-before it commits each run that it touched is settled. All methods raise `StoreError` when the
-database cannot be used.
+`Store` reads. `Transaction` is the only way to write: it is atomic, and before it commits it settles each run
+that it touched. All methods raise `StoreError` when the database cannot be used.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -37,9 +36,9 @@ CLOSE_BLOCKED = "close_blocked"
 
 
 class Lease(NamedTuple):
-    """The right to drive a run (`scope` is its id) or to supervise the root (`ROOT_SCOPE`).
+    """The exclusive right to drive a run (`scope` is its id) or to supervise the root (`ROOT_SCOPE`).
 
-    Writes with an older fence than the latest fail.
+    Writes with an outdated fence fail.
     """
 
     scope: str
@@ -48,7 +47,7 @@ class Lease(NamedTuple):
 
 
 class CloseJournal(NamedTuple):
-    """How far a close has come: `preparing`, then `decided`, then `merged`."""
+    """The progress of a close: `preparing`, then `decided`, then `merged`."""
 
     phase: str
     moves: "tuple[RefMove, ...]"
@@ -66,7 +65,7 @@ class Transaction(Protocol):
         agents: Sequence[Agent],
         workspaces: Sequence[Workspace],
     ) -> None:
-        """Store a new run, its status `created`, with everything of its plan.
+        """Store a new run with status `created`, and its whole plan.
 
         Raises `InvalidParamsError` when the run id is taken.
         """
@@ -83,7 +82,7 @@ class Transaction(Protocol):
     def move_run(
         self, run_id: str, event: str, *, facts: Collection[str] = (), message: str | None = None
     ) -> tuple[str, ...]:
-        """Move a run and return the effects. Raises `IllegalTransitionError`."""
+        """Move a run and return the effects of the move. Raises `IllegalTransitionError`."""
 
     def move_step(
         self,
@@ -94,7 +93,7 @@ class Transaction(Protocol):
         message: str | None = None,
         attempt_limit: int | None = None,
     ) -> None:
-        """Move a step; `fail` and `interrupt` keep `message` as its error."""
+        """Move a step; `fail` and `interrupt` store `message` as its error."""
 
     def move_agent(
         self,
@@ -108,37 +107,37 @@ class Transaction(Protocol):
         data: Mapping[str, Any] | None = None,
         **columns: Any,
     ) -> bool:
-        """Move an agent, setting columns with it; False when its status was that already."""
+        """Move an agent and set columns with it; return False when its status stays the same."""
 
     def set_agent(self, run_id: str, ticket: str, name: str, **columns: Any) -> None:
         """Set columns of an agent other than its status."""
 
     def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
-        """Keep a verdict; a change of its state is an event, and so is a change of what is waited for."""
+        """Store an agent's health; a change of its state, or of what the agent waits for, is an event."""
 
     def allow_attempts(self, run_id: str, index: int, more: int) -> None:
-        """Let a step be tried `more` times from now on."""
+        """Allow a step `more` attempts from now on."""
 
     def set_error(self, run_id: str, error: str | None) -> None:
-        """Set what a person is told of the run."""
+        """Set the run's error, a sentence for people."""
 
     def set_workspace(self, workspace: Workspace) -> None:
-        """Replace what is known of a workspace and its repositories."""
+        """Replace the stored facts about a workspace and its repositories."""
 
     def set_repo(self, run_id: str, ticket: str, repo: Repo) -> None:
-        """Replace what is known of one repository of a workspace, as observed now."""
+        """Replace the stored facts about one repository of a workspace, as observed now."""
 
     def ask(self, guidance: Guidance) -> None:
-        """Keep a new question."""
+        """Store a new question."""
 
     def answer(self, guidance_id: str, answer: str) -> bool:
-        """Answer a pending question; False when it is not pending any more."""
+        """Answer a pending question; return False when it is no longer pending."""
 
     def delivered(self, guidance_id: str) -> None:
-        """Note that the agent has the answer."""
+        """Record that the agent has received the answer."""
 
     def receive(self, signal_id: str) -> bool:
-        """Note that a dropped signal was read; False when it was read before."""
+        """Record that a signal from a drop box was read; return False when it was read before."""
 
     def set_close(self, run_id: str, journal: CloseJournal | None) -> None:
         """Write the journal of a close, or remove it."""
@@ -153,14 +152,14 @@ class Transaction(Protocol):
         message: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Append an event that is no transition."""
+        """Append an event that is not a transition."""
 
 
 class Store(Protocol):
-    """The memory of one root."""
+    """The persistent state of one root."""
 
     def transaction(self, lease: Lease | None = None) -> AbstractContextManager[Transaction]:
-        """Begin to write. With a lease: raises `LostLeaseError` unless it is still the latest."""
+        """Begin a transaction. With a lease, raises `LostLeaseError` unless it is still the latest."""
 
     def run(self, run_id: str) -> Run:
         """Return a run. Raises `RunNotFoundError`."""
@@ -172,16 +171,16 @@ class Store(Protocol):
         """
 
     def newest_run(self, ticket: str | None = None) -> Run | None:
-        """Return the newest run, of a ticket where one is given."""
+        """Return the newest run, or with `ticket` its newest."""
 
     def detail(self, run_id: str) -> RunDetail:
-        """Return everything about a run, as of one `seq`."""
+        """Return everything about a run, consistent as of one `seq`."""
 
     def steps(self, run_id: str) -> tuple[Step, ...]:
         """Return the steps of a run in the order of its plan."""
 
     def has_running_steps(self, run_id: str) -> bool:
-        """Return whether a step of a run is under way."""
+        """Return whether a step of a run is running."""
 
     def agents(self, run_id: str) -> tuple[Agent, ...]:
         """Return the agents of a run."""
@@ -202,10 +201,10 @@ class Store(Protocol):
         """Return the ids of runs in which something may be alive or under way."""
 
     def abandoned(self) -> tuple[str, ...]:
-        """Return the ids of runs that somebody should drive, and nobody does; oldest first.
+        """Return the ids of runs that need a driver and have none, oldest first.
 
-        They are at work and have a step that can run or was cut off, or owe an agent a launch.
-        Steps that their policy leaves to a person (`execution.on_interrupt: fail`) do not count.
+        These have work left: a step that can run or was interrupted, or an owed launch. Interrupted steps that
+        the policy leaves to a person (`execution.on_interrupt: fail`) do not count.
         """
 
     def summaries(
@@ -220,28 +219,28 @@ class Store(Protocol):
         """Return the number of the latest event, 0 when there is none."""
 
     def blocked(self, run_id: str) -> tuple[Blocked, ...]:
-        """Return what blocked the last try to close a run, as long as the run has not moved since."""
+        """Return what blocked the last attempt to close a run, unless the run has moved since."""
 
     def close_journal(self, run_id: str) -> CloseJournal | None:
         """Return the journal of a close that is under way."""
 
     def data_version(self) -> int:
-        """Return a number that changes when anybody has written, this process included."""
+        """Return a number that changes with every write, by this process or another."""
 
     def acquire(self, scope: str, *, takeover: bool = False) -> Lease:
         """Take a lease. Raises `BusyError` while a live holder has it, unless `takeover`."""
 
     def renew(self, lease: Lease) -> None:
-        """Prolong a lease. Raises `LostLeaseError` when somebody took it over."""
+        """Renew a lease. Raises `LostLeaseError` when it was taken over."""
 
     def release(self, lease: Lease) -> None:
-        """Give a lease up; harmless when it is lost."""
+        """Release a lease; harmless when it is lost."""
 
     def held(self, lease: Lease) -> bool:
-        """Return whether nobody has taken the lease over."""
+        """Return whether the lease has not been taken over."""
 
     def await_release(self, scope: str, timeout: float) -> bool:
-        """Wait until nobody acts on an earlier lease of the scope; False when the time is over."""
+        """Wait until no process acts on an earlier lease of the scope; return False on timeout."""
 
     def driven(self, scope: str) -> bool:
         """Return whether a live process holds the scope."""

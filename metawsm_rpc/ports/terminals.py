@@ -1,4 +1,4 @@
-"""What the engine needs of the terminals in which agents live."""
+"""The terminals that agents run in."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -7,9 +7,8 @@ from typing import NamedTuple, Protocol
 class Launch(NamedTuple):
     """One start of one agent.
 
-    `directory` is a private folder for this launch (environment file, exit record, drop box),
-    `environment` the complete environment of the program, `transcript` where its output goes,
-    `runner` the kind of program.
+    `directory` is a private folder for this launch (environment file, exit record), `environment` the complete
+    environment of the program, `transcript` the file for its output, `runner` the kind of program.
     """
 
     run_id: str
@@ -27,9 +26,9 @@ class Launch(NamedTuple):
 
 
 class Pane(NamedTuple):
-    """What tmux says of one agent's pane; `activity` is in seconds since the epoch, `id` tmux's own.
+    """tmux's view of one agent's pane; `activity` is in seconds since the epoch, `id` is tmux's own.
 
-    `command` is the name of the process in its foreground, empty for the runner `shell`.
+    `command` is the name of its foreground process, empty for the runner `shell`.
     """
 
     session: str
@@ -46,21 +45,21 @@ class Pane(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The shim's record of an end: `code` as the shell gives it (128 + n for signal n)."""
+    """The exit record that the shim writes: `code` as a shell reports it (128 + n for signal n)."""
 
     code: int
     at: float
 
 
 class Ended(NamedTuple):
-    """How a session ended: pids that had to be killed, and `(pid, command)` that are still there."""
+    """The result of ending a session: pids that had to be killed, and `(pid, command)` of survivors."""
 
     killed: tuple[int, ...]
     survivors: tuple[tuple[int, str], ...]
 
 
 class Sent(NamedTuple):
-    """Whether a text was taken by the program that it was typed into; `reason` says why not, or what is not sure."""
+    """Whether the program took a text that was typed; `reason` says why not, or what is uncertain."""
 
     delivered: bool
     reason: str | None
@@ -75,21 +74,21 @@ class Terminals(Protocol):
     def start(self, launch: Launch) -> int:
         """Start the agent's session and return the pid in its pane.
 
-        A session of this name with the same launch is answered as it is. Raises `HostError` when
-        the name is taken by something else.
+        Returns an existing session of this name if it belongs to the same launch. Raises `HostError` when the
+        name is taken otherwise.
         """
 
     def panes(self) -> tuple[Pane, ...]:
         """Return the panes of this root's agents with one tmux call; empty when no server runs.
 
-        Raises `HostError` when there is a server that does not answer.
+        Raises `HostError` when a server runs but does not answer.
         """
 
     def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
-        """Return which of these launches run although `panes` does not list them; by launch, the pid in its pane.
+        """Return the pane's pid for each of these launches that runs although `panes` does not list it.
 
-        Waits a moment for those that are just ending. A server whose socket is gone makes it anew, so
-        that `panes` may list them from now on.
+        Waits a moment for those that are just ending. A server whose socket was removed is told to recreate it,
+        so that `panes` may list its launches from now on.
         """
 
     def exit_record(self, directory: str) -> Exit | None:
@@ -102,28 +101,28 @@ class Terminals(Protocol):
         """Return the pane's visible text, without escapes."""
 
     def captures(self, panes: Iterable[Pane]) -> Mapping[str, str]:
-        """Return the visible texts of panes by launch, with one tmux call; without those that are gone."""
+        """Return the visible texts of panes by launch, with one tmux call; panes that are gone are left out."""
 
     def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
-        """Type a text and Enter into an agent's terminal, and look whether it was taken.
+        """Type a text and Enter into an agent's terminal, and check whether the program took it.
 
-        One sender at a time; `directory` is the launch's folder. `runner` is the profile's: a
-        program whose screens are known is not typed into while it waits for a decision, unless
-        `forced`. The text has no control characters but newlines and tabs.
+        Only one sender types at a time; `directory` is the launch's folder. `runner` is the profile's: nothing
+        is typed into a program with known screens while it waits for a decision, unless `forced`. The text must
+        contain no control characters except newlines and tabs.
         """
 
     def attach_command(self, session: str) -> tuple[str, ...]:
-        """Return the argv that shows a session in a person's terminal."""
+        """Return the argv that attaches a person's terminal to a session."""
 
     def repair_transcript(self, session: str, transcript: str, max_bytes: int) -> None:
-        """Pipe the pane to its transcript again, after its pipe died."""
+        """Resume writing the pane to its transcript after the pipe has died."""
 
     def printed_before(self, directory: str) -> int:
         """Return the offset in the transcript at which the output of the launch in this folder begins."""
 
     def read_transcript(self, transcript: str, offset: int, limit: int) -> tuple[bytes, int, int]:
-        """Return `(bytes, offset, size)`: logical offsets, which rotation does not change.
+        """Return `(bytes, offset, size)`; offsets are logical and do not change when the transcript rotates.
 
-        A negative `offset` counts from the end; an offset that rotation has dropped is moved to
-        the oldest byte that is kept.
+        A negative `offset` counts from the end; an offset that has been rotated away becomes that of the oldest
+        byte kept.
         """

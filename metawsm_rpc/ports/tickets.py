@@ -1,4 +1,4 @@
-"""What the engine needs of tickets."""
+"""Tickets: units of work, stored as files."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from metawsm_rpc.domain.models import Problem
 class Ticket(NamedTuple):
     """A unit of work: `path` is its index.md, `directory` its folder, both absolute.
 
-    `line` is where its `Ticket:` stands in index.md, `column` where the value begins, both from 1.
+    `line` is the line of `Ticket:` in index.md, `column` where the value begins, both from 1.
     """
 
     ticket: str
@@ -30,7 +30,7 @@ class Tickets(Protocol):
         """Return every ticket whose frontmatter decodes, sorted by path."""
 
     def all_and_problems(self) -> tuple[tuple[Ticket, ...], tuple[Problem, ...]]:
-        """Return the same, and what is wrong with every index.md and folder that could not be read."""
+        """Return the same, and the problem of every index.md and folder that could not be read."""
 
     def find(self, ticket: str) -> Ticket:
         """Return one ticket. Raises `TicketNotFoundError`, or `AmbiguousError` for two folders.
@@ -42,7 +42,7 @@ class Tickets(Protocol):
         """Return what the ticket's index.md says below its frontmatter."""
 
     def create(self, ticket: str, *, title: str | None, topics: Sequence[str]) -> Ticket:
-        """Make a ticket's folder. Raises `InvalidParamsError` when it exists or the name is unusable."""
+        """Create a ticket's folder. Raises `InvalidParamsError` when it exists or the name is unusable."""
 
     def close(self, ticket: str, *, changelog: str) -> Ticket:
         """Set the status to complete with a dated changelog entry; harmless when it is closed."""

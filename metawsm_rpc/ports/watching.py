@@ -1,12 +1,12 @@
-"""What tells the engine at once that something happened to agents, without asking again and again."""
+"""Watching agents: notices deaths, new files in drop boxes and writes to the store without polling."""
 
 from typing import NamedTuple, Protocol
 
 
 class Woken(NamedTuple):
-    """Why a wait ended: `dead` are launches whose process has died, `dropped` that a drop box has something new.
+    """Why a wait ended: `dead` are launches whose process has died, `dropped` says that a drop box has new files.
 
-    Neither when the time was over, or somebody asked for it.
+    Both are empty after a timeout, `wake`, or a write to the store.
     """
 
     dead: tuple[str, ...]
@@ -14,31 +14,31 @@ class Woken(NamedTuple):
 
 
 class Watch(Protocol):
-    """The agents that are watched, by launch. One thread waits; any thread may wake it.
+    """Watches agents, by launch. One thread waits; any thread may wake it.
 
-    A wait ends also when somebody writes to the store, as far as the machine tells that.
+    A wait also ends when the store is written, as far as the machine reports that.
     """
 
     def follow_store(self) -> float:
-        """Begin to watch the store, which is there by now.
+        """Start watching the store, which must exist.
 
-        Returns after how many seconds at most it has to be asked all the same.
+        Returns the interval in seconds at which the store has to be polled all the same.
         """
 
     def follow(self, launch: str, pid: int, drop_box: str) -> None:
-        """Watch an agent's process and its drop box; one that is followed already is left as it is."""
+        """Watch an agent's process and its drop box; no effect when it is already watched."""
 
     def followed(self) -> frozenset[str]:
-        """Return the launches that are watched; who was told to be dead is not among them."""
+        """Return the launches that are watched, without those that were reported dead."""
 
     def forget(self, launch: str) -> None:
-        """Watch it no longer; harmless when it is not watched."""
+        """Stop watching an agent; harmless when it is not watched."""
 
     def wait(self, timeout: float) -> Woken:
-        """Wait for news, at most `timeout` seconds."""
+        """Wait for news, for at most `timeout` seconds."""
 
     def wake(self) -> None:
-        """Let the wait that is under way, or else the next one, end now."""
+        """End the current wait, or else the next one, at once."""
 
     def close(self) -> None:
-        """Give back what the watch holds; no wait may be under way."""
+        """Release the watch's resources; no wait may be in progress."""

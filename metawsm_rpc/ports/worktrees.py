@@ -1,4 +1,4 @@
-"""What the engine needs of git repositories and their worktrees."""
+"""Git repositories and their worktrees."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -10,9 +10,9 @@ from metawsm_rpc.errors import HostError
 class Source(NamedTuple):
     """A repository that a run can use.
 
-    `common_dir` is the real path of its git common directory: its identity. `default_branch` is
-    what `origin/HEAD` names, else the branch that is checked out, else None. `has_commits` is
-    False for a repository that was only initialised.
+    `common_dir` is the real path of its git common directory: its identity. `default_branch` is what
+    `origin/HEAD` names, else the branch that is checked out, else None. `has_commits` is False for a repository
+    that has only been initialised.
     """
 
     name: str
@@ -36,7 +36,7 @@ class WorktreeSpec(NamedTuple):
 
 
 class Worktree(NamedTuple):
-    """A worktree that does exist. `created` says whether this call made it."""
+    """A worktree that exists. `created` says whether this call created it."""
 
     path: str
     branch: str
@@ -46,9 +46,9 @@ class Worktree(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """What became of a worktree that should go: removed, or kept with the reason.
+    """The result of removing a worktree: removed, or kept with the reason.
 
-    `snapshots` are `(ref, commit)` pairs that keep what would have been lost.
+    `snapshots` are `(ref, commit)` pairs that preserve what would have been lost.
     """
 
     path: str
@@ -79,10 +79,10 @@ class RepoDiff(NamedTuple):
 
 
 class WorkState(NamedTuple):
-    """What a worktree's work is: `digest` is another one when a commit was made or the diff has changed.
+    """The state of a worktree's work: `digest` changes with every commit and every change of the diff.
 
-    `moved_at` is when that last happened, in seconds since the epoch, as far as files tell: a
-    deletion leaves no time behind.
+    `moved_at` is the time of the last change, in seconds since the epoch, as far as files show it: a deletion
+    leaves no timestamp.
     """
 
     digest: str
@@ -90,14 +90,14 @@ class WorkState(NamedTuple):
 
 
 class SyncResult(NamedTuple):
-    """What bringing the base into a branch did; `files` are those in conflict."""
+    """The result of bringing the base into a branch; `files` are those with conflicts."""
 
     result: Literal["up-to-date", "updated", "conflict"]
     files: tuple[str, ...]
 
 
 class SetupCommand(NamedTuple):
-    """A shell command that the policy asks for in each new worktree."""
+    """A shell command that the policy runs in each new worktree."""
 
     run: str
     timeout_seconds: float
@@ -111,13 +111,13 @@ class Worktrees(Protocol):
         """Return git's version. Raises `DependencyMissingError` when it is absent or too old."""
 
     def identity(self, folder: str) -> str:
-        """Return who commits in a folder, `Name <address>`. Raises `HostError` when git does not know."""
+        """Return git's committer identity in a folder, `Name <address>`. Raises `HostError` when none is configured."""
 
     def sources(self) -> tuple[Source, ...]:
-        """Return every repository that has a name at this root, in the order of precedence."""
+        """Return every repository known at this root, in order of precedence."""
 
     def problem(self, name: str) -> HostError | None:
-        """Return why a repository that the policy names is not among the sources, or None."""
+        """Return why a repository that the policy names is missing from the sources, or None."""
 
     def commit_of(self, source: str, revision: str) -> str | None:
         """Return the commit id that `revision` names in the repository at `source`, or None."""
@@ -128,30 +128,29 @@ class Worktrees(Protocol):
     def fetch(self, source: str, branch: str) -> str | None:
         """Bring `branch` up to date from its remote, where it has one, by fast-forward only.
 
-        Returns the commit that new work on it begins at: the remote's, also where a checkout keeps
-        the branch itself from moving, unless the branch has commits of its own. None when there is
-        no such branch.
+        Returns the commit where new work on it begins: the remote's (even where the branch itself cannot move
+        because it is checked out), unless the branch has commits of its own. None when there is no such branch.
         """
 
     def add(self, spec: WorktreeSpec) -> Worktree:
-        """Make the worktree exist, and never a second one.
+        """Ensure that the worktree exists, exactly once.
 
-        An existing worktree of the branch at the path is answered as it is. An existing branch is
-        checked out as it stands: a commit is never lost. The source's initialised submodules are
-        initialised, its sparse patterns kept. Raises `HostError` when the folder holds something
-        else or the branch is checked out somewhere else.
+        Returns an existing worktree of the branch at the path as it is. An existing branch is checked out as it
+        is, so that no commit is lost. Submodules that the source has initialised are initialised, and its
+        sparse patterns kept. Raises `HostError` when the folder holds something else or the branch is checked
+        out somewhere else.
         """
 
     def git_directories(self, repo: Repo) -> tuple[str, str]:
         """Return the worktree's own git directory and its repository's common one.
 
-        For a worktree that is not there yet, where they are expected to be.
+        For a worktree that does not exist yet, these are the expected paths.
         """
 
     def roll_back(self, path: str, source: str, branch: str, start: str) -> Removal:
-        """Take back an `add`: remove the worktree, and the branch if it still points at `start`.
+        """Undo an `add`: remove the worktree, and the branch if it still points at `start`.
 
-        What holds work (changed or untracked files, commits) is kept.
+        Anything with work in it (changed or untracked files, commits) is kept.
         """
 
     def observe(self, repo: Repo) -> Repo:
@@ -161,13 +160,13 @@ class Worktrees(Protocol):
         """
 
     def work_state(self, repo: Repo) -> WorkState | None:
-        """Return the state of the work in a worktree, with one look of git; None when it is gone."""
+        """Return the state of the work in a worktree, with one git command; None when the worktree is gone."""
 
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
-        """Copy files that match the globs from a source checkout into a worktree; never overwrite.
+        """Copy files that match the globs from a source checkout into a worktree, without overwriting.
 
-        Returns the relative paths of the copies, those that an earlier call has made among them. Never
-        follows a link out of the checkout.
+        Returns the relative paths of the copies, including those of earlier calls. Never follows a link out of
+        the checkout.
         """
 
     def set_up(self, path: str, command: SetupCommand, environment: Mapping[str, str]) -> str:
@@ -177,22 +176,22 @@ class Worktrees(Protocol):
         """Return the work in a worktree against the merge base with its base branch."""
 
     def sync(self, repo: Repo, strategy: Literal["merge", "rebase"]) -> SyncResult:
-        """Bring the base branch into the worktree's branch; leave conflicts for agent or person."""
+        """Bring the base branch into the worktree's branch; conflicts are left to the agent or a person."""
 
     def remove(self, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) -> Removal:
-        """Remove a worktree; first keep under `snapshot_prefix` whatever would be lost.
+        """Remove a worktree, after saving under `snapshot_prefix` whatever would be lost.
 
-        A worktree with ignored files that are not in `copied` is kept and says so.
+        A worktree that contains ignored files other than `copied` is kept, with that reason.
         """
 
     def snapshots(self, source: str, prefix: str) -> tuple[tuple[str, str], ...]:
-        """Return `(ref, commit)` of what is kept below a prefix of refs."""
+        """Return `(ref, commit)` of each ref below a prefix."""
 
     def delete_branch(self, source: str, branch: str, merged_into: str) -> bool:
-        """Delete a branch that `merged_into` contains whole; False when it was kept."""
+        """Delete a branch that is fully merged into `merged_into`; return False when it was kept."""
 
     def push(self, source: str, branch: str) -> None:
         """Push `branch` to its remote."""
 
     def interrupt(self) -> None:
-        """Kill what is running for this object and refuse to start more. Callable from any thread."""
+        """Kill the commands that run for this object and refuse to start more. Callable from any thread."""

@@ -1,1 +1,1 @@
-"""The memory of a root, on SQLite."""
+"""Persistence of one root, on SQLite."""

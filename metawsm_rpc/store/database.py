@@ -1,4 +1,4 @@
-"""The SQLite file: how it is opened, migrated and locked, and what its errors mean.
+"""The SQLite file: opening, migrating and locking it, and explaining its errors.
 
 Rules that always hold (docs/architecture.md): write-ahead log, foreign keys, `synchronous=FULL`,
 explicit `BEGIN IMMEDIATE`, bound parameters, one transaction per migration, a backup before it.
@@ -29,7 +29,7 @@ def migrations() -> list[Path]:
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into `StoreError`s that say what to do.
 
-    What cannot be bound as a value came from outside: `InvalidParamsError`.
+    A value that cannot be bound came from the caller, so it raises `InvalidParamsError`.
     """
     try:
         yield
@@ -61,7 +61,7 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
 
 
 def _is_full(path: Path) -> bool:
-    """Return whether there is no room for so much as the memory that SQLite shares, which it calls an I/O error."""
+    """Return whether the disk has no room for SQLite's shared-memory file: SQLite reports that as an I/O error."""
     try:
         room = os.statvfs(path.parent)
     except OSError:
@@ -70,10 +70,10 @@ def _is_full(path: Path) -> bool:
 
 
 class Database:
-    """A connection that writes, shared by the threads of a process under a lock; transactions are short.
+    """A writing connection that the threads of a process share under a lock; transactions are short.
 
-    A commit waits for the disk. Who only reads meanwhile does it on a second connection, which is
-    opened when that first happens.
+    A commit waits for the disk. Readers do not wait for it: they use a second connection, which is opened when
+    first needed.
     """
 
     def __init__(self, path: Path, patience: float | None = None) -> None:
@@ -101,14 +101,15 @@ class Database:
             )
         self.connection.execute("PRAGMA synchronous = FULL")
         self._migrate()
-        # Only now: a migration that builds a table anew drops the old one while others refer to it.
+        # Only now: a migration that rebuilds a table drops the old one while other tables refer to it.
         self.connection.execute("PRAGMA foreign_keys = ON")
 
     def _journal_mode(self) -> str:
-        """Ask for a write-ahead log and return the mode that it is.
+        """Ask for a write-ahead log and return the journal mode in effect.
 
-        Two that are the first at once wait for each other here, so SQLite lets one fail at once
-        instead of waiting (https://www.sqlite.org/c3ref/busy_handler.html); its next try finds the log.
+        Two connections that switch the mode at the same time would deadlock, so SQLite fails one of them at
+        once instead of waiting (https://www.sqlite.org/c3ref/busy_handler.html); its next attempt finds the
+        log.
         """
         deadline = time.monotonic() + self._patience
         while True:
@@ -125,7 +126,7 @@ class Database:
         if _version(self.connection) == len(migrations()):
             return
         with self.transaction():
-            # Somebody else may have migrated while this process waited for the lock.
+            # Another process may have migrated while this one waited for the lock.
             version = _checked_version(self.path, self.connection)
             if 0 < version < len(migrations()):
                 self._back_up(version)
@@ -145,7 +146,7 @@ class Database:
         draft.unlink(missing_ok=True)
         _make_private(draft)
         try:
-            # A second connection reads what is committed, which is the state before the migration.
+            # A second connection sees only what is committed: the state before the migration.
             with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(draft)) as copy:
                 source.backup(copy)
             draft.replace(target)
@@ -168,7 +169,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Read several tables as they are at one moment; inside a transaction, as that leaves them."""
+        """Read several tables consistently; inside a transaction, including its own changes."""
         if self.lock.acquire(blocking=False):
             try:
                 if not self.connection.in_transaction:
@@ -186,16 +187,16 @@ class Database:
                 yield self._reading
 
     def data_version(self) -> int:
-        """Return a number that rises when anybody has committed, through this connection or another one."""
+        """Return a number that rises with every commit, through this connection or another one."""
         with self.lock, translated(self.path):
             self._check_place()
             version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
             return version + self._commits
 
     def _check_place(self) -> None:
-        """Raise `StoreError` when the file is not at its path any more: what is written to it then is lost.
+        """Raise `StoreError` when the file was removed or replaced: anything written to it would be lost.
 
-        With a write-ahead log SQLite does not look (https://www.sqlite.org/howtocorrupt.html, 2.4).
+        SQLite does not detect this (https://www.sqlite.org/howtocorrupt.html, 2.4).
         """
         if _identity(self.path) != self._identity:
             raise StoreError(
@@ -212,7 +213,7 @@ class Database:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one at the same path, None when there is none."""
+    """Return what distinguishes a file from another one at the same path, None when there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - for each transaction
     except OSError:
@@ -239,7 +240,7 @@ def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _end(connection: sqlite3.Connection) -> None:
-    # Some errors, such as a full disk, have ended the transaction already.
+    # Some errors, such as a full disk, have already ended the transaction.
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
@@ -261,11 +262,11 @@ def _checked_version(path: Path, connection: sqlite3.Connection) -> int:
 
 
 def _leave_newer_alone(path: Path) -> None:
-    """Look at the version before anything may be written: closing alone can write a log back."""
-    # Without a log the file says it all; a look that may expect one would leave an empty one behind.
+    """Check the version before anything may be written: even closing a connection can write the log back."""
+    # Without a log the file is complete; opening it with a log allowed would leave an empty one behind.
     logged = path.with_name(f"{path.name}-wal").exists()
     uri = f"{path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
-    # What a look cannot do, such as to repair after a crash, the connection that may write does or tells.
+    # What a read-only connection cannot do, such as recovery after a crash, the writing one does or reports.
     with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as looking:
         _checked_version(path, looking)
 
@@ -273,8 +274,8 @@ def _leave_newer_alone(path: Path) -> None:
 def _make_private(path: Path) -> None:
     """Create the file with mode 0600 unless it is there; SQLite gives the same mode to its log.
 
-    One that is there is not opened: closing it again would drop the locks that another connection
-    of this process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    An existing file is not opened: closing it would drop the locks that another connection of this process
+    holds on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -1,11 +1,11 @@
-"""Leases: who may drive a run or supervise the root, also when processes die, hang or sleep.
+"""Leases: which process may drive a run or supervise the root, even when processes die, hang or sleep.
 
-A lease is a row with a fence that only rises, renewed while it is held, and on this machine also
-an `flock` that the kernel lets go when the process dies. A holder whose fence is not the latest
-has lost: the database refuses its writes, whatever it still believes.
+A lease is a row with a fence that only rises. It is renewed while it is held, and backed by an `flock` that the
+kernel releases when the process dies. A holder whose fence is not the latest has lost the lease: the database
+refuses its writes, whatever it still believes.
 
-Each fence has a lock file of its own, so that who takes over from a process that still hangs has a
-lock as well, and whether that process is gone can be told apart from whether the new holder lives.
+Each fence has its own lock file. So a process that takes over from one that hangs has a lock, too, and each of
+the two can be checked for being alive.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from metawsm_rpc.ports.store import ROOT_SCOPE, Lease
 from metawsm_rpc.store.database import Database
 
 LEASE_SECONDS = 15.0
-"""How long a lease lives without being renewed; holders renew at a third of it."""
+"""How long a lease is valid without renewal; holders renew it after a third of this."""
 
 
 class Leases:
@@ -38,14 +38,14 @@ class Leases:
         self._guard = threading.Lock()
 
     def acquire(self, scope: str, *, takeover: bool = False) -> Lease:
-        """Take the lease: when nobody alive has it, when it ran out, or by `takeover`.
+        """Take the lease if no live process has it, if it has expired, or by `takeover`.
 
-        Raises `BusyError` while somebody else holds it.
+        Raises `BusyError` while another process holds it.
         """
         with ExitStack() as undo:
             with self._database.transaction() as connection:
                 lease = self._next(connection, scope, takeover=takeover)
-                # Locked before anybody can see the row: who sees it must find its holder alive.
+                # Locked before the row is visible: a process that sees the row must find its holder alive.
                 self._lock(lease)
                 undo.callback(self._unlock, lease)
                 connection.execute(
@@ -68,7 +68,7 @@ class Leases:
         return Lease(scope, self._holder, 1 + (row["fence"] if row else 0))
 
     def renew(self, lease: Lease) -> None:
-        """Prolong the lease. Raises `LostLeaseError` when somebody took it over."""
+        """Renew the lease. Raises `LostLeaseError` when it was taken over."""
         with self._database.transaction() as connection:
             changed = connection.execute(
                 "UPDATE leases SET expires_at = ? WHERE scope = ? AND fence = ? AND holder = ?",
@@ -78,7 +78,7 @@ class Leases:
             raise lost(lease)
 
     def release(self, lease: Lease) -> None:
-        """Give the lease up; the fence stays, so that a late write of this holder still fails."""
+        """Release the lease; the fence stays, so that a late write of this holder still fails."""
         try:
             with self._database.transaction() as connection:
                 connection.execute(
@@ -105,11 +105,11 @@ class Leases:
             return int(row["pid"]) if row is not None and self._is_alive(row) else None
 
     def await_release(self, scope: str, timeout: float) -> bool:
-        """Wait until who held the scope before its latest lease has noticed, or is dead."""
+        """Wait until the previous holder of the scope has noticed the takeover, or is dead."""
         with self._database.snapshot() as connection:
             row = self._row(connection, scope)
         earlier = self._earlier(scope, row["fence"]) if row else []
-        # flock has no time-out; a poll of 10 ms is only ever paid by who takes over.
+        # flock has no timeout; only a process that takes over ever pays for this poll.
         deadline = time.monotonic() + timeout
         while any(map(_is_locked, earlier)):
             if time.monotonic() >= deadline:
@@ -118,7 +118,7 @@ class Leases:
         return True
 
     def close(self) -> None:
-        """Let go of every lock of this process."""
+        """Release every lock of this process."""
         for lease in list(self._files):
             self._unlock(lease)
 
@@ -132,8 +132,8 @@ class Leases:
         ).fetchone()
 
     def _is_alive(self, row: Any) -> bool:
-        """Return whether the holder in a row has time left, and its process lives."""
-        # A holder that hangs, or slept with its laptop, keeps its flock but not its time.
+        """Return whether the lease in a row has not expired and its holder's process is alive."""
+        # A holder that hangs, or whose machine slept, keeps its flock but its lease expires.
         if row is None or row["expires_at"] is None or seconds(row["expires_at"]) <= self._clock():
             return False
         return _is_locked(self._path(row["scope"], row["fence"]))
@@ -142,7 +142,7 @@ class Leases:
         return self._directory / f"{scope}.{fence}.lock"
 
     def _earlier(self, scope: str, fence: int) -> list[Path]:
-        """Return the lock files of earlier holders that are still there."""
+        """Return the lock files of earlier holders that still exist."""
         numbered = [(int(file.name.split(".")[-2]), file) for file in self._directory.glob(f"{scope}.*.lock")]
         return [file for number, file in numbered if number < fence]
 
@@ -154,7 +154,7 @@ class Leases:
         except OSError as error:
             raise StoreError(f"The lock folder {self._directory} cannot be used: {error.strerror}.") from error
         try:
-            # Nobody else has this fence, but for a process that is just giving it back.
+            # No other process has this fence, except for one that is just releasing it.
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             os.close(file)
@@ -170,7 +170,7 @@ class Leases:
             os.close(file)
 
     def _clear(self, lease: Lease) -> None:
-        """Remove what holders that died have left."""
+        """Remove the lock files of dead holders."""
         for file in self._earlier(lease.scope, lease.fence):
             if not _is_locked(file):
                 file.unlink(missing_ok=True)
@@ -185,7 +185,7 @@ def _is_locked(path: Path) -> bool:
     except OSError as error:
         raise StoreError(f"The lock {path} cannot be read: {error.strerror}.") from error
     try:
-        # Shared, so that two who look at the same time do not take each other for the holder.
+        # Shared, so that two processes that check at the same time do not take each other for the holder.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -201,7 +201,7 @@ def is_latest(connection: sqlite3.Connection, lease: Lease) -> bool:
 
 
 def lost(lease: Lease) -> LostLeaseError:
-    """Return the error for a holder that has been taken over."""
+    """Return the error for a holder whose lease was taken over."""
     return LostLeaseError(f"Another process has taken over {_named(lease.scope)}; this one has let go of it.")
 
 

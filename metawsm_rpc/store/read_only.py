@@ -1,4 +1,4 @@
-"""The memory of a root that is not trusted: read as it is, with nothing made, migrated or locked."""
+"""The store of an untrusted root: read as it is, with nothing created, migrated or locked."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ from metawsm_rpc.store.transaction import StoreTransaction
 
 
 class ReadOnlyDatabase(Database):
-    """Opens the file anew for each look: nobody's log has to be there, and none is left behind."""
+    """Opens the file for each read: it needs no write-ahead log, and leaves none behind."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,7 +23,7 @@ class ReadOnlyDatabase(Database):
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Read several tables as they are at one moment."""
-        # Whoever writes at this moment has both; without them the file says it all.
+        # A process that writes at this moment has both files; without them the database file is complete.
         logged = all(self.path.with_name(f"{self.path.name}-{part}").exists() for part in ("wal", "shm"))
         uri = f"{self.path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
         with translated(self.path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
@@ -45,16 +45,16 @@ class ReadOnlyDatabase(Database):
         raise refused()
 
     def data_version(self) -> int:
-        """Return a number that changes when somebody has written."""
+        """Return a number that changes with every write."""
         log = self.path.with_name(f"{self.path.name}-wal")
         return hash(tuple((seen.st_mtime_ns, seen.st_size) for seen in _seen(self.path, log)))
 
     def close(self) -> None:
-        """Do nothing: it is never open for longer than a look."""
+        """Do nothing: the file is only open during a read."""
 
 
 class ReadOnlyStore(SqliteStore):
-    """Reads as `SqliteStore` does; whatever would write raises `NotTrustedError`."""
+    """Reads like `SqliteStore`; every method that would write raises `NotTrustedError`."""
 
     def __init__(self, directory: Path) -> None:
         self._database = ReadOnlyDatabase(directory / "metawsm.db")
@@ -70,18 +70,18 @@ class ReadOnlyStore(SqliteStore):
         raise refused()
 
     def release(self, lease: Lease) -> None:
-        """Do nothing: there can be none."""
+        """Do nothing: there can be no lease."""
 
     def driven(self, scope: str) -> bool:  # noqa: ARG002 - the port's
-        """Return True: here nobody may take anything up."""
+        """Return True, so that nothing here is ever picked up for driving."""
         return True
 
     def close(self) -> None:
-        """Do nothing: it is never open for longer than a look."""
+        """Do nothing: the file is only open during a read."""
 
 
 def refused() -> NotTrustedError:
-    """Return the error for what would write."""
+    """Return the error of a write."""
     return NotTrustedError("This folder is not trusted, so metawsm only reads here; trust it first.")
 
 

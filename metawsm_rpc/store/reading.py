@@ -1,4 +1,4 @@
-"""Every query, as functions of a connection, so that reads and transactions share them."""
+"""Queries, as functions of a connection, so that reads and transactions share them."""
 
 import json
 import sqlite3
@@ -47,7 +47,7 @@ def run(connection: sqlite3.Connection, run_id: str) -> Run:
 
 
 def find_run(connection: sqlite3.Connection, prefix: str) -> Run:
-    """Return the run with this id, or the only one whose id begins so."""
+    """Return the run with this id, or the only one whose id begins with it."""
     found = connection.execute(
         "SELECT run_id FROM runs WHERE run_id = ?1 "
         "UNION ALL SELECT run_id FROM runs WHERE substr(run_id, 1, length(?1)) = ?1 AND run_id <> ?1 LIMIT 6",
@@ -182,10 +182,10 @@ def unsettled(connection: sqlite3.Connection) -> tuple[str, ...]:
 
 
 def owing(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Return the runs at work that have something to be carried out, oldest first.
+    """Return the active runs that have something left to execute, oldest first.
 
-    That is a step that can run or was under way, or an agent that is owed a launch. Steps that their
-    policy leaves to a person after an interruption (`execution.on_interrupt: fail`) are none of them.
+    That is a step that can run or was running, or an agent that is owed a launch. Interrupted steps that the
+    policy leaves to a person (`execution.on_interrupt: fail`) do not count.
     """
     found = connection.execute(
         "SELECT run_id, EXISTS (SELECT 1 FROM agents WHERE run_id = runs.run_id AND due IS NOT NULL) AS launches, "
@@ -196,7 +196,7 @@ def owing(connection: sqlite3.Connection) -> tuple[str, ...]:
         "AND status IN ('pending', 'failed') AND attempts < attempt_limit))) "
         "ORDER BY rowid"
     ).fetchall()
-    # What a step waits for is a rule of the domain; few runs come as far as this.
+    # Dependencies are a rule of the domain, not of SQL; few runs get this far.
     return tuple(
         row["run_id"]
         for row in found

@@ -1,4 +1,4 @@
-"""Between rows and the domain's plain data."""
+"""Converts between rows and the domain's plain data."""
 
 import json
 import sqlite3
@@ -23,20 +23,20 @@ _HEALTH_AT = Agent._fields.index("health")
 
 
 def dump(value: Any) -> str:
-    """Return compact JSON for a column. Raises `InvalidParamsError` for what JSON has no word for."""
+    """Return compact JSON for a column. Raises `InvalidParamsError` for values that JSON cannot express."""
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise InvalidParamsError("JSON has neither NaN nor infinite numbers; leave them out.") from error
 
 
-@lru_cache(maxsize=2048)  # each transition reads all steps of its run, and most lists are alike
+@lru_cache(maxsize=2048)  # each transition reads all steps of its run, and most lists are the same
 def _array(text: str) -> tuple[Any, ...]:
     return tuple(json.loads(text))
 
 
 def of_run(run: Run, policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a run, with the policy that it was planned with."""
+    """Return the columns of a run, including the policy that it was planned with."""
     lists = {"tickets": dump(run.tickets), "repos": dump(run.repos), "agents": dump(run.agents)}
     return {**run._asdict(), **lists, "dry_run": int(run.dry_run), "policy": dump(policy)}
 
@@ -53,14 +53,14 @@ def of_step(step: Step) -> dict[str, Any]:
 
 
 def of_agent(agent: Agent) -> dict[str, Any]:
-    """Return the columns of an agent that has not been judged yet."""
+    """Return the columns of an agent whose health has not been determined yet."""
     values = {**agent._asdict(), "attach": dump(agent.attach)}
     del values["health"]
     return values
 
 
 def of_repo(repo: Repo) -> dict[str, Any]:
-    """Return the columns of a repository, but for where it belongs."""
+    """Return the columns of a repository, without its run, ticket and position."""
     return {**repo._asdict(), "copied": dump(repo.copied)}
 
 

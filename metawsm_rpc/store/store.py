@@ -1,4 +1,4 @@
-"""The memory of one root: `.metawsm/metawsm.db` and the locks beside it."""
+"""The store of one root: `.metawsm/metawsm.db` and the lock files beside it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class SqliteStore:
 
     @contextmanager
     def transaction(self, lease: Lease | None = None) -> Iterator[StoreTransaction]:
-        """Begin to write. With a lease: raises `LostLeaseError` unless it is still the latest."""
+        """Begin a transaction. With a lease, raises `LostLeaseError` unless it is still the latest."""
         with self._database.transaction() as connection:
             if lease is not None and not leases.is_latest(connection, lease):
                 raise leases.lost(lease)
@@ -45,12 +45,12 @@ class SqliteStore:
             return reading.find_run(connection, prefix)
 
     def newest_run(self, ticket: str | None = None) -> Run | None:
-        """Return the newest run, of a ticket where one is given."""
+        """Return the newest run, or with `ticket` its newest."""
         with self._database.snapshot() as connection:
             return reading.newest_run(connection, ticket)
 
     def detail(self, run_id: str) -> RunDetail:
-        """Return everything about a run, as of one `seq`."""
+        """Return everything about a run, consistent as of one `seq`."""
         with self._database.snapshot() as connection:
             return reading.detail(connection, run_id)
 
@@ -60,7 +60,7 @@ class SqliteStore:
             return reading.steps(connection, run_id)
 
     def has_running_steps(self, run_id: str) -> bool:
-        """Return whether a step of a run is under way."""
+        """Return whether a step of a run is running."""
         with self._database.snapshot() as connection:
             return reading.has_running_steps(connection, run_id)
 
@@ -95,7 +95,7 @@ class SqliteStore:
             return reading.unsettled(connection)
 
     def abandoned(self) -> tuple[str, ...]:
-        """Return the ids of runs that have something to be carried out and that nobody drives."""
+        """Return the ids of runs that need a driver and have none, oldest first."""
         with self._database.snapshot() as connection:
             return tuple(run_id for run_id in reading.owing(connection) if not self._leases.driven(run_id))
 
@@ -117,7 +117,7 @@ class SqliteStore:
             return reading.seq(connection)
 
     def blocked(self, run_id: str) -> tuple[Blocked, ...]:
-        """Return what blocked the last try to close a run, as long as the run has not moved since."""
+        """Return what blocked the last attempt to close a run, unless the run has moved since."""
         with self._database.snapshot() as connection:
             return reading.blocked(connection, run_id)
 
@@ -127,7 +127,7 @@ class SqliteStore:
             return reading.close_journal(connection, run_id)
 
     def data_version(self) -> int:
-        """Return a number that changes when anybody has written, this process included."""
+        """Return a number that changes with every write, by this process or another."""
         return self._database.data_version()
 
     def acquire(self, scope: str, *, takeover: bool = False) -> Lease:
@@ -135,19 +135,19 @@ class SqliteStore:
         return self._leases.acquire(scope, takeover=takeover)
 
     def renew(self, lease: Lease) -> None:
-        """Prolong a lease. Raises `LostLeaseError` when somebody took it over."""
+        """Renew a lease. Raises `LostLeaseError` when it was taken over."""
         self._leases.renew(lease)
 
     def release(self, lease: Lease) -> None:
-        """Give a lease up; harmless when it is lost."""
+        """Release a lease; harmless when it is lost."""
         self._leases.release(lease)
 
     def held(self, lease: Lease) -> bool:
-        """Return whether nobody has taken the lease over."""
+        """Return whether the lease has not been taken over."""
         return self._leases.held(lease)
 
     def await_release(self, scope: str, timeout: float) -> bool:
-        """Wait until nobody acts on an earlier lease of the scope; False when the time is over."""
+        """Wait until no process acts on an earlier lease of the scope; return False on timeout."""
         return self._leases.await_release(scope, timeout)
 
     def driven(self, scope: str) -> bool:
@@ -159,6 +159,6 @@ class SqliteStore:
         return self._leases.holder(scope)
 
     def close(self) -> None:
-        """Give up what this process holds and close the database."""
+        """Release this process's leases and close the database."""
         self._leases.close()
         self._database.close()

@@ -1,8 +1,7 @@
-"""Everything that is written: guarded moves along the charts, each with its event.
+"""All writes: guarded moves along the lifecycle charts, each with its event.
 
-No other module changes a status. A move is an UPDATE guarded by the chart's legal sources; the
-event that tells of it has the next `seq`; at the end each touched run is settled. One SQLite
-transaction holds all of it.
+No other module changes a status. A move is an UPDATE guarded by the chart's legal source states; its event gets
+the next `seq`; at the end each touched run is settled. All of it is one SQLite transaction.
 """
 
 import sqlite3
@@ -25,7 +24,7 @@ _HEALTH_COLUMNS = tuple(f"health_{field}" for field in Health._fields)
 
 
 class StoreTransaction:
-    """One transaction under way; implements `metawsm_rpc.ports.store.Transaction`."""
+    """One open transaction; implements `metawsm_rpc.ports.store.Transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection = connection
@@ -72,7 +71,7 @@ class StoreTransaction:
         marks = ", ".join("?" * len(values))
         self._connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))
 
-    # --- what is read to decide what to write ---
+    # --- reads within the transaction ---
 
     def run(self, run_id: str) -> Run:
         """Return a run as it is in this transaction. Raises `RunNotFoundError`."""
@@ -91,7 +90,7 @@ class StoreTransaction:
     def move_run(
         self, run_id: str, event: str, *, facts: Collection[str] = (), message: str | None = None
     ) -> tuple[str, ...]:
-        """Move a run and return the effects. Raises `IllegalTransitionError`."""
+        """Move a run and return the effects of the move. Raises `IllegalTransitionError`."""
         status = self.run(run_id).status
         moved = advance(lifecycles.RUN, status, event, entity=f"run {run_id}", facts=facts)
         if moved.target != status:
@@ -109,7 +108,7 @@ class StoreTransaction:
         message: str | None = None,
         attempt_limit: int | None = None,
     ) -> None:
-        """Move a step; `fail` and `interrupt` keep `message` as its error, and only `fail` costs a try."""
+        """Move a step; `fail` and `interrupt` store `message` as its error, and only `fail` costs an attempt."""
         step = self.step(run_id, index)
         moved = advance(lifecycles.STEP, step.status, event, entity=f"step {index} of run {run_id}")
         columns: dict[str, Any] = {}
@@ -144,7 +143,7 @@ class StoreTransaction:
         data: Mapping[str, Any] | None = None,
         **columns: Any,
     ) -> bool:
-        """Move an agent, setting columns with it; False when its status was that already."""
+        """Move an agent and set columns with it; return False when its status stays the same."""
         agent = self.agent(run_id, ticket, name)
         entity = f"agent {name} on {ticket}"
         moved = advance(lifecycles.AGENT, agent.status, event, entity=entity, facts=facts)
@@ -168,7 +167,7 @@ class StoreTransaction:
         return True
 
     def _check_under_way(self, run_id: str, entity: str, event: str) -> None:
-        """Let nothing come alive in a run that was stopped or closed, however late it speaks up."""
+        """Refuse to bring an agent to life in a run that was stopped or closed, however late its signal arrives."""
         status = self.run(run_id).status
         if status not in lifecycles.SETTLING:
             raise IllegalTransitionError(
@@ -179,13 +178,13 @@ class StoreTransaction:
     def _update(
         self, chart: Chart, table: str, key: Mapping[str, Any], event: str, target: str, columns: Mapping[str, Any]
     ) -> None:
-        """Set a status, guarded by the states that the event may come from."""
+        """Set a status, guarded by the states in which the event is legal."""
         self._set(table, {"status": target, **columns}, key, chart.sources(event, target))
 
     def _set(
         self, table: str, values: Mapping[str, Any], key: Mapping[str, Any], statuses: Sequence[str] | None = None
     ) -> None:
-        """Set columns of one row, which is there and has one of the statuses: it was read in this transaction."""
+        """Set columns of one row. It was read in this transaction, so it must exist and have one of the statuses."""
         assignments = ", ".join(f'"{column}" = ?' for column in values)
         where = " AND ".join(f'"{column}" = ?' for column in key)
         guard = "" if statuses is None else f" AND status IN ({', '.join('?' * len(statuses))})"
@@ -196,7 +195,7 @@ class StoreTransaction:
         if changed != 1:
             raise AssertionError(f"update of {table} {dict(key)} with {dict(values)} changed {changed} rows")
 
-    # --- what is no status ---
+    # --- everything but statuses ---
 
     def set_agent(self, run_id: str, ticket: str, name: str, **columns: Any) -> None:
         """Set columns of an agent other than its status."""
@@ -209,7 +208,7 @@ class StoreTransaction:
         self._set("agents", _columns(columns), {"run_id": run_id, "ticket": ticket, "name": name})
 
     def set_health(self, run_id: str, ticket: str, name: str, health: Health) -> None:
-        """Keep a verdict; a change of its state is an event, and so is a change of what is waited for."""
+        """Store an agent's health; a change of its state, or of what the agent waits for, is an event."""
         before = self.agent(run_id, ticket, name).health
         if before == health:
             return
@@ -228,17 +227,17 @@ class StoreTransaction:
             )
 
     def allow_attempts(self, run_id: str, index: int, more: int) -> None:
-        """Let a step be tried `more` times from now on."""
+        """Allow a step `more` attempts from now on."""
         limit = self.step(run_id, index).attempts + more
         self._set("steps", {"attempt_limit": limit}, {"run_id": run_id, "index": index})
         self._touched[run_id] = None
 
     def set_error(self, run_id: str, error: str | None) -> None:
-        """Set what a person is told of the run."""
+        """Set the run's error, a sentence for people."""
         self._set("runs", {"error": error, "updated_at": self._at}, {"run_id": run_id})
 
     def set_workspace(self, workspace: Workspace) -> None:
-        """Replace what is known of a workspace and its repositories."""
+        """Replace the stored facts about a workspace and its repositories."""
         values = workspace._asdict()
         del values["repos"]
         self._connection.execute(
@@ -255,7 +254,7 @@ class StoreTransaction:
             self._insert("workspace_repos", {**place, **rows.of_repo(repo)})
 
     def set_repo(self, run_id: str, ticket: str, repo: Repo) -> None:
-        """Replace what is known of one repository of a workspace."""
+        """Replace the stored facts about one repository of a workspace, as observed now."""
         key = {"run_id": run_id, "ticket": ticket}
         self._set("workspace_repos", rows.of_repo(repo), {**key, "name": repo.name})
         self._set("workspaces", {"observed_at": self._at}, key)
@@ -263,7 +262,7 @@ class StoreTransaction:
     # --- questions and signals ---
 
     def ask(self, guidance: Guidance) -> None:
-        """Keep a new question. Raises `IllegalTransitionError` when the agent is not live."""
+        """Store a new question. Raises `IllegalTransitionError` when the agent is not live."""
         status = self.agent(guidance.run_id, guidance.ticket, guidance.agent).status
         if status not in LIVE:
             raise IllegalTransitionError(
@@ -275,7 +274,7 @@ class StoreTransaction:
         self._touched[guidance.run_id] = None
 
     def answer(self, guidance_id: str, answer: str) -> bool:
-        """Answer a pending question; False when it is not pending any more."""
+        """Answer a pending question; return False when it is no longer pending."""
         changed = self._connection.execute(
             "UPDATE guidance SET status = 'answered', answer = ?, answered_at = ? WHERE id = ? AND status = 'pending'",
             (answer, self._at, guidance_id),
@@ -287,7 +286,7 @@ class StoreTransaction:
         return bool(changed)
 
     def delivered(self, guidance_id: str) -> None:
-        """Note that the agent has the answer."""
+        """Record that the agent has received the answer."""
         changed = self._connection.execute(
             "UPDATE guidance SET delivered_at = ? WHERE id = ? AND delivered_at IS NULL", (self._at, guidance_id)
         ).rowcount
@@ -307,7 +306,7 @@ class StoreTransaction:
             self._event(run_id, "guidance", guidance_id, "withdraw", "pending", "withdrawn", None, None)
 
     def receive(self, signal_id: str) -> bool:
-        """Note that a dropped signal was read; False when it was read before."""
+        """Record that a signal from a drop box was read; return False when it was read before."""
         done = self._connection.execute("INSERT INTO received (id) VALUES (?) ON CONFLICT DO NOTHING", (signal_id,))
         return bool(done.rowcount)
 
@@ -338,7 +337,7 @@ class StoreTransaction:
         message: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Append an event that is no transition."""
+        """Append an event that is not a transition."""
         return self._event(run_id, entity, entity_id, event_type, None, None, message, data)
 
     def _event(
