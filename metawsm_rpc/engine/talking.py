@@ -1,18 +1,19 @@
 """Between a person and an agent: its terminal and its transcript."""
 
-from metawsm_rpc.domain.models import Agent
+from metawsm_rpc.domain.models import LIVE, Agent
 from metawsm_rpc.domain.plain_text import plain_text, whole_length
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import IllegalTransitionError
 
 
-def attachment(world: World, agent: Agent) -> tuple[tuple[str, ...], str]:
-    """Return `(argv, session)` of an agent's terminal.
+def attachment(world: World, agent: Agent, *, looking: bool = True) -> tuple[tuple[str, ...], str]:
+    """Return `(argv, session)` of an agent's terminal; without `looking`, what is stored says whether it is there.
 
     Raises `IllegalTransitionError` when the session has ended.
     """
     terminals = world.machine.terminals(world.store.policy(agent.run_id))
-    if agent.launch is None or all(pane.launch != agent.launch for pane in terminals.panes()):
+    is_open = any(pane.launch == agent.launch for pane in terminals.panes()) if looking else agent.status in LIVE
+    if agent.launch is None or not is_open:
         raise closed_terminal(agent)
     return terminals.attach_command(agent.session), agent.session
 

@@ -72,6 +72,7 @@ def test_an_untrusted_root_with_a_run_is_read_and_left_as_it_is(
             assert statuses(wire, root, run_id) == {"worker": "running"}
             assert wire.ask("metawsm/transcript", {"runId": run_id, "agent": "worker"})["size"] >= 0
             assert wire.ask("metawsm/explain", {"runId": run_id, "agent": "worker"})["evidence"] == []
+            assert wire.ask("metawsm/attach", {"runId": run_id, "agent": "worker"})["session"]
             assert wire.ask("metawsm/wait", {"runId": run_id, "timeout": 0.1})["reached"] is False
             wire.ask("shutdown")
             wire.notify("exit")
