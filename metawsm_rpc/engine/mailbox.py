@@ -18,7 +18,7 @@ from metawsm_rpc.engine import hearing, signals
 from metawsm_rpc.engine.hearing import Heard
 from metawsm_rpc.engine.signals import Signal
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import InvalidParamsError, MetawsmError
+from metawsm_rpc.errors import HostError, InvalidParamsError, MetawsmError
 from metawsm_rpc.ports.folders import AgentPaths, Dropped
 from metawsm_rpc.ports.store import Transaction
 
@@ -125,13 +125,20 @@ def _refuse_to_answer(world: World, signal: Signal, reason: str) -> None:
 
 
 def hand_over(world: World, questions: Iterable[Guidance]) -> None:
-    """Bring what became of questions to those who wait for it at a drop box."""
+    """Bring what became of questions to those who wait for it at a drop box.
+
+    Who withdraws or answers a question calls this; each look does, too, for who could not be told then.
+    """
     for question in questions:
         if question.status == "pending":
             continue
         request = _request(question.question, question.choices)
         reply = {"guidance": wire(question)}
-        if not _reply(world, _paths(world, question), request, question.id, reply):
+        try:
+            is_taken = _reply(world, _paths(world, question), request, question.id, reply)
+        except HostError:  # the agent has taken its box away; whatever waits there is no concern of the others
+            continue
+        if not is_taken:
             continue
         if question.status == "answered" and question.delivered_at is None:
             with world.store.transaction() as transaction:

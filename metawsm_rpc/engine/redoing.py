@@ -12,7 +12,7 @@ from metawsm_rpc.domain.lifecycles import RUN
 from metawsm_rpc.domain.models import LIVE, Agent, Step
 from metawsm_rpc.domain.settle import taken_out
 from metawsm_rpc.domain.typed_text import typed_text
-from metawsm_rpc.engine import stopping
+from metawsm_rpc.engine import mailbox, stopping
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import AgentNotFoundError, IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.policy.view import ExecutionLimits
@@ -197,6 +197,7 @@ def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticke
         if whole:
             transaction.move_run(run_id, "complete", message="by hand")
             transaction.set_error(run_id, None)
+    mailbox.hand_over(world, world.store.questions(run_id))
 
 
 def _abandon(transaction: Transaction, step: Step) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metawsm_rpc.domain.charts import advance
 from metawsm_rpc.domain.lifecycles import RUN
 from metawsm_rpc.domain.models import LIVE, Agent
-from metawsm_rpc.engine import last_words
+from metawsm_rpc.engine import last_words, mailbox
 from metawsm_rpc.engine.holding import kept
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, LostLeaseError
@@ -83,6 +83,8 @@ def stop_agents(world: World, agents: Iterable[Agent], lease: Lease) -> None:
             if transaction.agent(agent.run_id, agent.ticket, agent.name).status in LIVE:
                 transaction.move_agent(agent.run_id, agent.ticket, agent.name, "stop")
     last_words.discard(world, words)
+    for run_id in {agent.run_id for agent in agents}:
+        mailbox.hand_over(world, world.store.questions(run_id))
     end_sessions(world, agents, lease)
     with world.store.transaction(lease) as transaction:
         for agent in agents:

@@ -131,6 +131,7 @@ class Sweeper:
                     if _is_still(now, agent):
                         self._ended(transaction, now, record)
             self._discard(dropped)
+            self._hand_over(agent.run_id for agent in agents)
 
     def _sweep(self, run_ids: Iterable[str] | None, *, wait_for_git: bool) -> Swept:
         runs = tuple(self._world.store.unsettled() if run_ids is None else run_ids)
@@ -151,8 +152,7 @@ class Sweeper:
                 for each in changed:
                     self._apply(transaction, each)
         self._discard(dropped)
-        for run_id in dict.fromkeys(agent.run_id for agent in agents if _may_speak(agent)):
-            mailbox.hand_over(self._world, self._world.store.questions(run_id))
+        self._hand_over(runs)
         seen = [each.seen for each in judged]
         for one in seen:
             if one.pane is not None and not one.pane.piped:
@@ -162,6 +162,10 @@ class Sweeper:
         if run_ids is None:
             self._gatherer.forget_all_but(living)
         return Swept(living)
+
+    def _hand_over(self, run_ids: Iterable[str]) -> None:
+        for run_id in dict.fromkeys(run_ids):
+            mailbox.hand_over(self._world, self._world.store.questions(run_id))
 
     def _living(self, agent: Agent, pane: Pane) -> Living:
         return Living(agent, pane.pid, self._folders.paths(agent.run_id, agent.ticket, agent.name).drop_box)

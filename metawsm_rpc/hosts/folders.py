@@ -1,12 +1,12 @@
-"""What metawsm keeps below `.metawsm` besides the database: folders for each agent of a run.
+"""The files below `.metawsm` besides the database: folders for each agent of a run.
 
-    .metawsm/agents/<run>/<ticket>/<agent>/brief/brief.md   what it is asked to do
+    .metawsm/agents/<run>/<ticket>/<agent>/brief/brief.md what the agent is asked to do
                                           /transcript       what it printed last; older parts beside it
                                           /launches/<launch>/   environment file, exit record
     .metawsm/drop/<run>/<ticket>/<agent>/   signals that could not reach the database
 
-Drop boxes lie together, so that all of them can be watched as one tree in which nothing else happens.
-Every name in these paths has been checked at the edge (`domain/names.py`).
+Drop boxes are in a tree of their own, in which nothing else changes, so that it can be watched. Every name in
+these paths has been validated by `domain/names.py`.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from metawsm_rpc.errors import HostError
 from metawsm_rpc.ports.folders import AgentPaths, Dropped
 
 _STEP_NS = 2_000_000_000
-"""More than the step of any file system's times."""
+"""More than the timestamp resolution of any file system."""
 
 
 _MOST_BYTES = 4_000_000
-"""More than any signal takes (`engine/signals.py`); of what is longer only so much is read."""
+"""More than any signal needs (`engine/signals.py`); nothing beyond this is read."""
 
 
 class LocalFolders:
@@ -39,8 +39,8 @@ class LocalFolders:
         self._empty: dict[str, int] = {}
 
     def paths(self, run_id: str, ticket: str, agent: str) -> AgentPaths:
-        """Return where an agent's files are; nothing is made."""
-        # Text and not Path: a status asks this for every agent.
+        """Return where an agent's files are, without creating them."""
+        # Strings instead of Path for speed: a status does this for every agent.
         directory = f"{self._agents}/{run_id}/{ticket}/{agent}"
         return AgentPaths(
             brief=f"{directory}/brief/brief.md",
@@ -50,11 +50,11 @@ class LocalFolders:
         )
 
     def launch_directory(self, paths: AgentPaths, launch: str) -> str:
-        """Return the private folder of a launch; nothing is made."""
+        """Return the private folder of a launch, without creating it."""
         return f"{paths.launches}/{launch}"
 
     def prepare(self, paths: AgentPaths, launch: str, brief: str) -> None:
-        """Make the folders of a launch and write the brief, whole or not at all."""
+        """Create the folders of a launch and write the brief atomically."""
         for directory in (
             str(Path(paths.brief).parent),
             paths.drop_box,
@@ -63,7 +63,7 @@ class LocalFolders:
         ):
             _make_private(Path(directory))
         target = Path(paths.brief)
-        draft = target.with_name(".brief.draft")  # one that a crash has left is written over
+        draft = target.with_name(".brief.draft")  # a file left by a crash is overwritten
         try:
             descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -74,17 +74,17 @@ class LocalFolders:
             raise HostError(f"The brief {target} cannot be written: {error.strerror}.") from error
 
     def discard_launch(self, paths: AgentPaths, launch: str) -> None:
-        """Remove the folder of a launch that never came to run, with the environment in it."""
+        """Remove the folder of a launch that was never started, with the environment file in it."""
         import shutil
 
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.launch_directory(paths, launch))
 
     def leave(self, paths: AgentPaths, name: str, text: str) -> None:
-        """Put a file into the agent's drop box, whole or not at all, in the place of one with this name."""
+        """Put a file into the agent's drop box atomically, replacing one with this name."""
         draft = f"{paths.drop_box}/.{os.getpid()}-{time.monotonic_ns()}.draft"
         try:
-            # The agent may write here as well: nothing that it puts in the way is followed.
+            # The agent can write here, too: never follow a link that it may have placed.
             descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
                 file.write(text)
@@ -93,7 +93,7 @@ class LocalFolders:
             raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
 
     def left(self, paths: AgentPaths, name: str) -> str | None:
-        """Return what a file in the agent's drop box says, None when it is not there, or something else is."""
+        """Return the content of a file in the agent's drop box, None when there is no such regular file."""
         try:
             return _read(f"{paths.drop_box}/{name}")
         except FileNotFoundError:
@@ -104,7 +104,8 @@ class LocalFolders:
     def dropped(self, paths: AgentPaths) -> tuple[Dropped, ...]:
         """Return the signals in the agent's drop box, oldest first.
 
-        Names that begin with a dot are still being written.
+        Names that begin with a dot are still being written. A box in whose place the agent has put something
+        else holds none, and keeps nobody from looking at the others.
         """
         try:
             if self._is_empty(paths.drop_box):
@@ -117,16 +118,16 @@ class LocalFolders:
                     if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False)
                 )
             return tuple(Dropped(name, _text(box / name)) for _, name in files)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return ()
         except OSError as error:
             raise HostError(f"The drop box {paths.drop_box} cannot be read: {error.strerror}.") from error
 
     def _is_empty(self, box: str) -> bool:
-        """Return whether nothing is in a box, as it is nearly always, for each agent in every sweep.
+        """Return whether a box is empty, quickly: it nearly always is, and every sweep asks for every agent.
 
-        What has not been written since it was found empty still is; its time has to be old enough for
-        the next write to have another one.
+        A folder that has not changed since it was found empty still is. Its modification time must be old
+        enough that a later change would have had a different one.
         """
         written = os.stat(box).st_mtime_ns  # noqa: PTH116 - for each agent in every sweep
         if self._empty.get(box) == written:
@@ -143,7 +144,7 @@ class LocalFolders:
 
     @contextlib.contextmanager
     def awaiting(self, paths: AgentPaths, guidance_id: str) -> Iterator[None]:
-        """Say for the block that this process waits for the answer to a question; several may."""
+        """Mark, within the block, that this process waits for the answer to a question; several processes may."""
         mark = _waiting_mark(paths, guidance_id)
         try:
             Path(paths.drop_box).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,16 +157,16 @@ class LocalFolders:
         except BaseException:
             os.close(descriptor)
             raise
-        # Only at the end of all waiting: who looks for the mark of another one has to find it.
+        # Only when nobody waits any more: the mark of another waiting process must stay.
         Path(mark).unlink(missing_ok=True)
         os.close(descriptor)
 
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
-        """Return whether a live process waits for the answer: the kernel lets go of a dead one's lock."""
+        """Return whether a live process waits for the answer: the kernel releases a dead one's lock."""
         try:
-            # The agent may write here as well: nothing that it puts in the way is followed.
+            # The agent can write here, too: never follow a link that it may have placed.
             descriptor = os.open(_waiting_mark(paths, guidance_id), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # there is none, or no lock
+        except OSError:  # no mark, or not lockable
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,12 +177,12 @@ class LocalFolders:
         return False
 
     def workspace_path(self, directory: str, name: str, now: float) -> str:
-        """Return where a workspace made now belongs: `<directory>/<local date>/<name>`."""
+        """Return the path for a new workspace: `<directory>/<local date>/<name>`."""
         date = datetime.fromtimestamp(now).astimezone().date().isoformat()
         return str(Path(directory).expanduser().absolute() / date / name)
 
     def occupied(self, path: str) -> bool:
-        """Return whether something stands at this path; an empty folder does not count."""
+        """Return whether something exists at this path; an empty folder does not count."""
         try:
             with os.scandir(path) as entries:
                 return next(entries, None) is not None
@@ -198,21 +199,21 @@ class LocalFolders:
             if all(place.is_dir() and not any(place.iterdir()) for place in inner):
                 for place in inner:
                     place.rmdir()
-        # Not empty, or gone: either is fine. The folder of the day goes with its last workspace.
+        # Not empty, or gone: either is fine. The folder of the day is removed with its last workspace.
         for place in (folder, folder.parent):
             with contextlib.suppress(OSError):
                 place.rmdir()
 
 
 def _waiting_mark(paths: AgentPaths, guidance_id: str) -> str:
-    """Return the file that who waits holds a lock of; an id may be anything, and this is no signal."""
+    """Return the file that waiting processes lock. Its name is safe for any id, and marks it as not a signal."""
     from hashlib import sha256
 
     return f"{paths.drop_box}/.wait-{sha256(guidance_id.encode()).hexdigest()[:32]}"
 
 
 def _text(file: Path) -> str:
-    """Return what a file says; nothing for one that another user has left there, which nobody here can read."""
+    """Return a file's text; empty for one of another user that cannot be read."""
     try:
         return _read(file) or ""
     except PermissionError:
@@ -220,7 +221,7 @@ def _text(file: Path) -> str:
 
 
 def _read(file: str | Path) -> str | None:
-    """Return the beginning of a regular file, None for whatever else an agent has put there, also a moment ago."""
+    """Return the beginning of a regular file, None for anything else, even if an agent swaps it meanwhile."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:

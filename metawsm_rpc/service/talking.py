@@ -48,12 +48,15 @@ class Talking(RootService):
         data: Mapping[str, Any] | None = None,
     ) -> answers.SignalAnswer:
         """Take what an agent says of itself: progress, waiting, working, guidance, done or failed."""
-        from metawsm_rpc.engine import signals
+        from metawsm_rpc.engine import mailbox, signals
 
         found = signals.Signal(run_id, ticket, agent, launch, signals.check_type(type), message, tuple(choices), data)
         if not self._has_state():
             raise RunNotFoundError(f"There is no run {run_id!r} here; a signal belongs to a run of its root.")
-        return answers.SignalAnswer(*signals.receive(self.world, found))
+        received = signals.receive(self.world, found)
+        if found.type in ("done", "failed"):  # which withdraws what the agent has asked
+            mailbox.hand_over(self.world, self.world.store.questions(run_id))
+        return answers.SignalAnswer(*received)
 
     def answer(self, guidance_id: str, answer: str) -> answers.GuidanceAnswer:
         """Answer an agent's question.

@@ -124,7 +124,7 @@ def test_who_waits_at_the_drop_box_gets_the_answer_there(reach: Reach) -> None:
     with ask(reach) as waiting:
         asked = reach.wait_for_question()
         assert reach.cli("answer", asked, "that\nor “this”").out == "worker on T-1 has the answer.\n"
-        assert waiting.communicate(timeout=30) == ("that\nor “this”\n", "")
+        assert waiting.communicate(timeout=60) == ("that\nor “this”\n", "")
         assert waiting.returncode == 0
     (kept,) = reach.cli.ask("status", "r1")["guidance"]
     assert (kept["status"], kept["choices"]) == ("answered", ["this"])
@@ -136,7 +136,7 @@ def test_with_json_it_is_told_what_became_of_the_question(reach: Reach) -> None:
     with ask(reach, "--json") as waiting:
         asked = reach.wait_for_question()
         reach.cli("answer", asked, "this")
-        answer = json.loads(waiting.communicate(timeout=30)[0])
+        answer = json.loads(waiting.communicate(timeout=60)[0])
     assert (answer["event"], answer["guidanceId"], answer["guidance"]["answer"]) == (None, asked, "this")
 
 
@@ -146,24 +146,39 @@ def test_two_questions_get_an_answer_each(reach: Reach) -> None:
         asked = {one["question"]: one["id"] for one in reach.cli.ask("status", "r1")["guidance"]}
         reach.cli("answer", asked["And then?"], "then")
         reach.cli("answer", asked["Which one?"], "now")
-        assert first.communicate(timeout=30)[0] == "now\n"
-        assert second.communicate(timeout=30)[0] == "then\n"
+        assert first.communicate(timeout=60)[0] == "now\n"
+        assert second.communicate(timeout=60)[0] == "then\n"
 
 
-def test_who_waits_is_told_that_the_question_was_withdrawn(reach: Reach) -> None:
+@pytest.mark.parametrize(
+    "end", [["stop", "r1"], ["complete", "r1"], ["restart", "r1", "--agent", "worker"], ["signal", "failed", "no"]]
+)
+def test_who_waits_is_told_at_once_that_the_question_was_withdrawn(reach: Reach, end: list[str]) -> None:
     with ask(reach) as waiting:
         reach.wait_for_question()
-        reach.cli("complete", "r1")
-        reach.cli("status", "r1")
-        assert "withdrawn" in waiting.communicate(timeout=30)[1]
+        reach.cli(*end)
+        assert "withdrawn" in waiting.communicate(timeout=60)[1]
         assert waiting.returncode == 1
+
+
+def test_a_drop_box_that_is_gone_keeps_nobody_from_anything(reach: Reach) -> None:
+    with ask(reach) as waiting:
+        reach.wait_for_question()
+        shutil.rmtree(reach.box)
+        reach.box.write_text("in the way")
+        for launch in (reach.state / "agents/r1/T-1/worker/launches").iterdir():
+            (launch / "exit").mkdir()
+        assert reach.agent()["status"] == "waiting"
+        reach.cli("stop", "r1")
+        assert reach.agent()["status"] == "stopped"
+        waiting.kill()
 
 
 def test_who_waits_is_told_that_nobody_takes_the_question(reach: Reach) -> None:
     reach.cli("signal", "done")
     with ask(reach) as waiting:
         reach.cli("status", "r1")
-        out, err = waiting.communicate(timeout=30)
+        out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (1, "")
     assert "cannot ask" in err
 
@@ -172,10 +187,10 @@ def test_a_wait_that_was_cut_off_is_taken_up_by_asking_again(reach: Reach) -> No
     with ask(reach) as cut_off:
         asked = reach.wait_for_question()
         cut_off.kill()
-        cut_off.wait(timeout=30)
+        cut_off.wait(timeout=60)
     with ask(reach) as again:
         reach.cli("answer", asked, "this")
-        assert again.communicate(timeout=30)[0] == "this\n"
+        assert again.communicate(timeout=60)[0] == "this\n"
     assert len(reach.cli.ask("status", "r1")["guidance"]) == 1
 
 
@@ -195,7 +210,7 @@ def test_what_an_agent_puts_in_the_way_in_its_box_is_not_followed(reach: Reach, 
         request.unlink()
         request.write_text(kept)
         reach.cli("status", "r1")
-        assert waiting.communicate(timeout=30)[0] == "this\n"
+        assert waiting.communicate(timeout=60)[0] == "this\n"
     assert secret.read_text() == "untouched"
 
 
@@ -238,7 +253,7 @@ def test_in_a_sandbox_a_question_gets_its_answer(reach: Reach, sandbox: list[str
         assert waiting.stderr is not None
         assert waiting.stderr.readline().startswith(LEFT)
         reach.cli("answer", reach.wait_for_question(), "this")
-        assert waiting.communicate(timeout=30)[0] == "this\n"
+        assert waiting.communicate(timeout=60)[0] == "this\n"
 
 
 def test_in_a_sandbox_a_hook_is_heard(reach: Reach, sandbox: list[str]) -> None:

@@ -1,8 +1,8 @@
-"""The folder of one launch: what the shim in the pane reads, and the record that it leaves.
+"""The folder of one launch: files that the shim in the pane reads, and the exit record that it writes.
 
-`environment` and `command` are written for `shim.sh`, which removes the former once it has read
-it; `exit` is the shim's, there whole or not at all. `printed` is how long the transcript was before.
-Everything is private to the user.
+`environment` and `command` are written for `shim.sh`, which removes the former once it has read it; the shim
+writes `exit` atomically. `printed` is the length of the transcript before the launch. Everything is private to
+the user.
 """
 
 import os
@@ -18,11 +18,11 @@ SHIM = str(Path(__file__).with_name("shim.sh"))
 _EXPORTABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _OWNED_BY_THE_SHELL = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
-"""A shell does not let these be set, and ends when somebody tries."""
+"""Read-only shell variables: setting one ends the shell."""
 
 
 def write(directory: str, *, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
-    """Prepare a launch's folder, made with mode 0700 when it is not there.
+    """Prepare a launch's folder, creating it with mode 0700 if necessary.
 
     Variables whose names no shell can export (`BASH_FUNC_x%%`, `ProgramFiles(x86)`) are left out.
 
@@ -51,7 +51,7 @@ def write(directory: str, *, argv: Sequence[str], cwd: str, environment: Mapping
 
 
 def is_prepared(directory: str) -> bool:
-    """Return whether the launch's files were written before."""
+    """Return whether the launch's files have been written."""
     return Path(directory, "command").exists()
 
 
@@ -61,7 +61,7 @@ def discard_environment(directory: str) -> None:
 
 
 def note_printed(directory: str, size: int) -> None:
-    """Note how long the transcript is before the launch prints anything. Raises `HostError`."""
+    """Record how long the transcript is before the launch prints anything. Raises `HostError`."""
     try:
         _write(f"{directory}/printed", [str(size)])
     except OSError as error:
@@ -69,7 +69,7 @@ def note_printed(directory: str, size: int) -> None:
 
 
 def printed_before(directory: str) -> int:
-    """Return how long the transcript was before the launch; 0 when nobody has noted it."""
+    """Return how long the transcript was before the launch; 0 when that was not recorded."""
     try:
         return int(Path(directory, "printed").read_text("ascii"))
     except (OSError, ValueError):
@@ -77,18 +77,21 @@ def printed_before(directory: str) -> int:
 
 
 def exit_record(directory: str) -> Exit | None:
-    """Return how the launch ended, or None while there is no record; its time is the file's."""
+    """Return how the launch ended, or None while there is no record; its time is the file's.
+
+    What an agent has put in its place is no record, and keeps nobody from looking at the others.
+    """
     try:
         with open(f"{directory}/exit", "rb") as record:  # noqa: PTH123 - read for every agent in a sweep
             return Exit(int(record.read()), os.fstat(record.fileno()).st_mtime)
-    except (FileNotFoundError, ValueError):
-        return None  # a machine that lost its power may leave an empty one behind
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, ValueError):
+        return None  # also a machine that lost its power may leave an empty one behind
     except OSError as error:
         raise HostError(f"The exit record {directory}/exit cannot be read: {error}.") from error
 
 
 def _quoted(text: str) -> str:
-    """Return one word of a shell, whatever bytes are in it."""
+    """Return a value quoted as one shell word, whatever bytes are in it."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
@@ -99,7 +102,7 @@ def _write(path: str, lines: Sequence[str]) -> None:
 
 
 def _umask(directory: str) -> int:
-    """Return this process's umask, without setting another one for the moment, as `os.umask` has to."""
+    """Return this process's umask without changing it for a moment, as `os.umask` does."""
     probe = f"{directory}/umask.{os.getpid()}"
     os.mkdir(probe, 0o777)  # noqa: PTH102 - beside rmdir
     try:
