@@ -13,7 +13,7 @@ from typing import Any
 
 from conftest import Root
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 ALL_CAPABILITIES: dict[str, Any] = {
     "window": {"workDoneProgress": True, "showDocument": {"support": True}, "showMessage": {}},
@@ -206,11 +206,11 @@ def working(root: Root, *names: str) -> Root:
 
 
 def started(wire: Wire, root: Root, ticket: str = "T-1") -> str:
-    """Start a run, wait until its agents work, and return its id."""
+    """Start a run, wait until its agents live, and return its id."""
     wire.ask("metawsm/createTicket", {"ticket": ticket, "root": str(root.path)})
     run_id = wire.ask("metawsm/run", {"tickets": [ticket], "root": str(root.path)})["runId"]
-    while set(statuses(wire, root, run_id).values()) != {"running"}:
-        pass
+    while "pending" in statuses(wire, root, run_id).values():
+        time.sleep(0.02)
     return run_id
 
 

@@ -103,11 +103,17 @@ async def test_an_agent_that_waits_no_longer(root: Root) -> None:
 
 
 async def test_an_agent_that_is_silent(root: Root) -> None:
-    health = {"idle_seconds": 1, "activity_stalled_seconds": 3, "progress_stalled_seconds": 1000}
+    health = {"idle_seconds": 1, "activity_stalled_seconds": 1000, "progress_stalled_seconds": 1000}
     async with editor(root) as at:
         _, path = await started(at, QUIET, health=health)
         idle = await at.diagnostic(path, "agent-idle")
         assert idle.severity == DiagnosticSeverity.Information
+
+
+async def test_an_agent_that_is_silent_for_long(root: Root) -> None:
+    health = {"idle_seconds": 1, "activity_stalled_seconds": 1.1, "progress_stalled_seconds": 1000}
+    async with editor(root) as at:
+        _, path = await started(at, QUIET, health=health)
         stalled = await at.diagnostic(path, "agent-stalled")
         assert stalled.severity == DiagnosticSeverity.Warning
         assert [one.code for one in at.shown(path)] == ["agent-stalled"]
@@ -127,7 +133,7 @@ async def test_a_question(root: Root) -> None:
 async def test_a_close_that_is_blocked(root: Root) -> None:
     async with editor(root) as at:
         run, path = await started(at, DONE)
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         (workspace,) = (await at.ask("status", runId=run))["workspaces"]
         left = Path(workspace["repos"][0]["path"], "left.txt")
         write(left, "left\n")
@@ -144,7 +150,7 @@ async def test_a_close_that_is_blocked(root: Root) -> None:
 async def test_a_close_that_is_not_blocked_any_more(root: Root) -> None:
     async with editor(root) as at:
         run, path = await started(at, "echo left > left.txt\n" + DONE)
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         with pytest.raises(Exception, match="cannot be closed"):
             await at.ask("close", runId=run)
         await at.diagnostic(path, "close-blocked")
@@ -156,7 +162,7 @@ async def test_a_close_that_is_not_blocked_any_more(root: Root) -> None:
 async def test_healthy_work_has_none(root: Root) -> None:
     async with editor(root) as at:
         run, path = await started(at, DONE)
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         assert at.shown(path) == []
 
 
