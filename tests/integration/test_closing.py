@@ -518,7 +518,7 @@ class TestACloseThatIsKilled:
         with process(ready, "close", RUN) as closing:
             until((ready.path / "waits").exists)
             closing.terminate()
-            closing.communicate(timeout=30)
+            closing.communicate(timeout=60)
         (ready.path / "lib/.git/hooks/reference-transaction").unlink()
         with runs_on(ready) as runs:
             assert runs.run().status == "completed"
@@ -597,7 +597,7 @@ class TestTwoAtOnce:
 
         def wait(self: GitMerging, key: str, move: Any) -> None:
             waits.set()
-            assert go.wait(30)
+            assert go.wait(60)
             prepare(self, key, move)
 
         monkeypatch.setattr(GitMerging, "prepare", wait)
@@ -610,16 +610,16 @@ class TestTwoAtOnce:
         waits, go = held_up
         completed(runs, "T-1")
         if slow:
-            monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)
+            monkeypatch.setattr(leases, "LEASE_SECONDS", 1.5)
             monkeypatch.setattr(holding, "_RENEW_SECONDS", 0.1)
         closing = threading.Thread(target=runs.verbs.close, args=(RUN,))
         closing.start()
         try:
-            assert waits.wait(20)
+            assert waits.wait(60)
             with runs_on(runs.root) as other:
-                if slow:  # six renewals take longer than a lease lives
+                if slow:  # so many renewals take longer than a lease lives
                     before = other.store.data_version()
-                    until(lambda: other.store.data_version() >= before + 6)
+                    until(lambda: other.store.data_version() >= before + 16)
                 with pytest.raises(BusyError):
                     other.verbs.close(RUN)
             assert runs.root.metawsm("stop", RUN, code=4).err

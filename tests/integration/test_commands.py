@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from metawsm_rpc.errors import CommandError, DependencyMissingError, HostError, InterruptedStepError
+from metawsm_rpc.hosts import commands as commands_module
 from metawsm_rpc.hosts.commands import Commands, last_words
 
-WAIT = 20
+WAIT = 60
 """Seconds within which anything that is awaited has long happened."""
 
 
@@ -193,23 +194,24 @@ def test_the_line_that_says_what_went_wrong_is_found(errors, line):
 
 def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(commands, tmp_path):
     started = time.monotonic()
-    with pytest.raises(CommandError, match=r"the wait did not finish within 0\.2 seconds and was ended: began"):
+    with pytest.raises(CommandError, match=r"the wait did not finish within 1 seconds and was ended: began"):
         commands.run(
-            sh("echo began >&2; sleep 60 & echo $! >pid; wait"), cwd=str(tmp_path), timeout=0.2, label="the wait"
+            sh("echo began >&2; sleep 60 & echo $! >pid; wait"), cwd=str(tmp_path), timeout=1, label="the wait"
         )
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
-def test_the_end_of_the_time_lets_a_program_tidy_up(commands, tmp_path):
+def test_the_end_of_the_time_lets_a_program_tidy_up(commands, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands_module, "_GRACE_SECONDS", 30)
     with pytest.raises(CommandError, match="did not finish"):
         commands.run(sh("trap 'touch tidy; exit' TERM; : >began; sleep 60 & wait"), cwd=str(tmp_path), timeout=0.3)
     assert (tmp_path / "tidy").exists() or not (tmp_path / "began").exists()
 
 
 def test_a_program_that_never_stops_writing_is_ended_in_time_too(commands):
-    with pytest.raises(CommandError, match=r"yes did not finish within 0\.2 seconds and was ended: y"):
-        commands.run(("yes",), timeout=0.2, tail_bytes=10)
+    with pytest.raises(CommandError, match=r"yes did not finish within 1 seconds and was ended: y"):
+        commands.run(("yes",), timeout=1, tail_bytes=10)
 
 
 def test_the_owner_can_set_the_time_limit_for_all():
@@ -223,20 +225,29 @@ def test_the_owner_can_set_the_time_limit_for_all():
         "echo $$ READY; exec sleep 60",
         "trap '' TERM INT; echo $$ READY; while :; do sleep 60; done",
         "yes & echo $! READY; wait",
-        "setsid sleep 3 & echo $$ READY; sleep 60",
+        "setsid sleep 30 & echo $$ READY; sleep 60",
     ],
     ids=["waits", "ignores", "writes", "leaves-a-pipe-open"],
 )
-def test_an_interrupt_ends_what_hangs_within_a_second(commands, script):
+def test_an_interrupt_ends_what_hangs_soon(commands, script):
     running = Running(commands, script)
     pid = int(running.line())
     asked = time.monotonic()
     commands.interrupt()
-    assert time.monotonic() - asked < 0.2
     running.join()
-    assert running.ended_at - asked < 1
+    assert running.ended_at - asked < 20  # without load, less than one
     assert isinstance(running.error, InterruptedStepError)
     assert is_gone(pid)
+
+
+def test_who_interrupts_waits_for_nothing(commands, monkeypatch):
+    monkeypatch.setattr(commands_module, "_GRACE_SECONDS", 60)
+    running = Running(commands, "trap '' TERM; echo $$ READY; while :; do sleep 60; done")
+    pid = int(running.line())
+    commands.interrupt()
+    assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    os.killpg(pid, signal.SIGKILL)
+    running.join()
 
 
 def test_an_interrupt_lets_a_program_tidy_up(commands, tmp_path):

@@ -241,7 +241,7 @@ class TestOpencode:
             said(runs, "opencode", "idle", "its session is idle")  # so that it is fresh
             return judged(runs, "opencode")[1] == "screen"
 
-        until(is_judged_by_its_screen, 5)
+        until(is_judged_by_its_screen)
         assert judged(runs, "opencode") == ("waiting", "screen", "its turn failed: Stub says 401")
 
 

@@ -225,4 +225,4 @@ def test_a_git_that_hangs_holds_nobody_up(runs: Runs, monkeypatch: pytest.Monkey
     began = time.monotonic()
     assert prober.probe() == probing._BUSY_SECONDS
     prober.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

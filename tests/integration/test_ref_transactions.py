@@ -248,12 +248,11 @@ def test_a_hook_that_never_ends_is_given_up(repository, git_merging, monkeypatch
     monkeypatch.setattr(ref_transactions, "_END_SECONDS", 0.2)
     move = ready(repository)
     gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    script = hook(repository, f"[ $1 != prepared ] || read line < '{gate}'")
+    script = hook(repository, f"[ $1 != prepared ] || until [ -e '{gate}' ]; do sleep 0.05; done")
 
     with pytest.raises(RefLockedError):
         git_merging.prepare("run", move)
-    gate.write_text("go\n")
+    gate.touch()
     script.unlink()
 
     assert locks_of(repository) == []

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,14 +73,28 @@ def assert_stopped(runs: Runs) -> None:
     assert sessions() == []
 
 
+SOON_SECONDS = 10.0
+"""Less than whatever could be waited for by mistake: what hangs, or a lease that runs out.
+
+On a machine that is not under load it takes less than one second.
+"""
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    """Let the block take no longer than that."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < SOON_SECONDS
+
+
 class TestOverWhatIsInFlight:
     def test_a_hook_that_hangs_in_this_process(self, runs: Runs) -> None:
         pid = hanging_hook(runs)
         runs.start("T-1", repos=["app"], wait=False)
         hanging = pid_in(pid)
-        began = time.monotonic()
-        assert runs.verbs.stop(RUN).run.status == "stopped"
-        assert time.monotonic() - began < 1.2
+        with soon():
+            assert runs.verbs.stop(RUN).run.status == "stopped"
         assert_stopped(runs)
         runs.verbs.finish(RUN)
         assert not alive(hanging)
@@ -92,11 +107,10 @@ class TestOverWhatIsInFlight:
         runs.verbs.create_ticket("T-1")
         with process(runs.root, "run", "--ticket", "T-1", "--repos", "app", "--run-id", RUN) as driver:
             hanging = pid_in(pid)
-            began = time.monotonic()
-            runs.verbs.stop(RUN)
-            assert time.monotonic() - began < 1.2
+            with soon():
+                runs.verbs.stop(RUN)
             assert_stopped(runs)
-            _, errors = driver.communicate(timeout=20)
+            _, errors = driver.communicate(timeout=60)
         assert not alive(hanging)
         assert "Traceback" not in errors
 
@@ -108,9 +122,8 @@ class TestOverWhatIsInFlight:
         git(app, "config", "filter.slow.smudge", f'sh -c "echo \\$\\$ > {pid}; sleep 1000"')
         runs.start("T-1", repos=["app"], wait=False)
         hanging = pid_in(pid)
-        began = time.monotonic()
-        runs.verbs.stop(RUN)
-        assert time.monotonic() - began < 1.2
+        with soon():
+            runs.verbs.stop(RUN)
         assert_stopped(runs)
         runs.verbs.finish(RUN)
         assert not alive(hanging)
@@ -120,9 +133,8 @@ class TestOverWhatIsInFlight:
         policy(runs.root, WAITS, workspace={"setup": [{"run": f"trap '' TERM; echo $$ > {pid}; sleep 1000 & wait"}]})
         runs.start("T-1", repos=["app"], wait=False)
         hanging = pid_in(pid)
-        began = time.monotonic()
-        runs.verbs.stop(RUN)
-        assert time.monotonic() - began < 1.2
+        with soon():
+            runs.verbs.stop(RUN)
         runs.verbs.finish(RUN)
         assert not alive(hanging)
 
@@ -154,7 +166,7 @@ class TestAgents:
         stubborn = pid_in(pid)
         began = time.monotonic()
         runs.verbs.stop(RUN)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < SOON_SECONDS
         assert not alive(stubborn)
         assert_stopped(runs)
         assert runs.agent().status == "stopped"
@@ -268,7 +280,7 @@ class TestRepeated:
             for _ in range(3)
         ]
         for one in stops:
-            _, errors = one.communicate(timeout=30)
+            _, errors = one.communicate(timeout=60)
             assert (one.returncode, errors) == (0, "")
         assert_stopped(runs)
 
@@ -329,7 +341,7 @@ class TestControlC:
         with process(runs.root, "run", "--ticket", "T-1", "--repos", "app,lib", "--run-id", RUN) as driver:
             hanging = pid_in(pid)
             driver.send_signal(signal.SIGINT)
-            _, errors = driver.communicate(timeout=20)
+            _, errors = driver.communicate(timeout=60)
             assert driver.returncode == 130
         assert f"Stopping run {RUN}" in errors
         assert "Traceback" not in errors
@@ -342,7 +354,7 @@ class TestControlC:
             until(lambda: runs.events("launch"))
             until(lambda: not runs.store.driven(RUN))
             driver.send_signal(signal.SIGINT)
-            driver.communicate(timeout=20)
+            driver.communicate(timeout=60)
             assert driver.returncode == 130
         assert_stopped(runs)
 
@@ -352,7 +364,7 @@ class TestControlC:
         with process(runs.root, "run", "--ticket", "T-1", "--repos", "app", "--run-id", RUN) as driver:
             hanging = pid_in(pid)
             driver.terminate()
-            driver.communicate(timeout=20)
+            driver.communicate(timeout=60)
             assert driver.returncode == 128 + signal.SIGTERM
         assert not alive(hanging)
         assert runs.run().status == "running"
@@ -373,7 +385,7 @@ class TestAFrozenDriver:
             assert_stopped(runs)
             seq = runs.store.seq()
             driver.send_signal(signal.SIGCONT)
-            _, errors = driver.communicate(timeout=20)
+            _, errors = driver.communicate(timeout=60)
         assert "Traceback" not in errors
         until(lambda: not alive(hanging))
         assert runs.store.seq() == seq
@@ -389,12 +401,12 @@ class TestAFrozenDriver:
 
         def late(self: TmuxTerminals, launch: object) -> int:
             begun.set()
-            assert go.wait(20)
+            assert go.wait(60)
             return start(self, launch)
 
         monkeypatch.setattr(TmuxTerminals, "start", late)
         runs.start("T-1", repos=["app"], wait=False)
-        assert begun.wait(20)
+        assert begun.wait(60)
         runs.verbs.stop(RUN)
         assert_stopped(runs)
         seq = runs.store.seq()
@@ -438,7 +450,7 @@ class TestAFrozenDriver:
             assert [step.status for step in runs.steps()] == ["done"] * 5
             seq, launch = runs.store.seq(), runs.agent().launch
             driver.send_signal(signal.SIGCONT)
-            driver.communicate(timeout=20)
+            driver.communicate(timeout=60)
         assert not alive(hanging)
         assert runs.store.seq() == seq
         assert (runs.agent().launch, runs.agent().status) == (launch, "running")

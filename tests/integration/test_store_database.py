@@ -397,7 +397,7 @@ def test_a_database_that_another_program_locks_is_told_after_a_while(
             store.transaction(),
         ):
             raise AssertionError("a transaction began beside another one")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
         assert caught.value.hint is not None
         assert store.run("r1").status == "running"  # who reads does not wait
         other.execute("ROLLBACK")

@@ -54,7 +54,7 @@ class News:
     def of_type(self, event_type: str) -> Event:
         """Wait for the next event of a type."""
         while True:
-            event = self._queue.get(timeout=20)
+            event = self._queue.get(timeout=60)
             if event.type == event_type:
                 return event
 
@@ -320,6 +320,7 @@ class TestTheDead:
 
 
 class TestALook:
+    @pytest.mark.usefixtures("rarely")
     def test_finds_the_store_fresh_and_does_not_sweep(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
         begin(runs)
         with supervised(runs) as news:
@@ -344,13 +345,13 @@ class TestALook:
 
         def wait_first(*args: Any) -> None:
             asked.set()
-            assert answered.wait(20)
+            assert answered.wait(60)
             observe(*args)
 
         monkeypatch.setattr(workspaces, "observe", wait_first)
         with supervised(runs):
             assert runs.verbs.status(RUN).workspaces[0].repos[0].dirty_files == 0
-            assert asked.wait(20)
+            assert asked.wait(60)
             answered.set()
             until(lambda: runs.workspace("T-0").repos[0].dirty_files == 1)
 
@@ -409,6 +410,8 @@ class TestTrouble:
         assert [trouble.message for trouble in news.troubles] == ["It is locked."]
 
     def test_of_a_drive_is_told_and_not_made_again_and_again(self, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(supervision, "_LONGEST_SWEEP_SECONDS", 0.1)
+        monkeypatch.setattr(supervision, "_FAILED_SECONDS", 1000.0)
         begin(runs)
         with supervised(runs) as news:
             watched(runs, news)
@@ -421,7 +424,7 @@ class TestTrouble:
                 transaction.set_agent(RUN, "T-1", "worker", due="restart")
             until(lambda: news.troubles)
             swept = news.supervisor._swept
-            until(lambda: news.supervisor._swept > swept + 2)
+            until(lambda: news.supervisor._swept > swept + 0.5)
         assert [trouble.message for trouble in news.troubles] == ["ZeroDivisionError: a defect"]
         assert len(runs.events("taken_up")) == 1
         assert not runs.store.driven(RUN)

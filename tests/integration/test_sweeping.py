@@ -121,7 +121,7 @@ class TestEnds:
         with runs_on(runs.root) as other:
             assert not other.verbs.wait(RUN, timeout=0).reached
             runs.let_go()
-            assert other.verbs.wait(RUN, timeout=20).reached
+            assert other.verbs.wait(RUN, timeout=60).reached
 
     def test_that_no_run_has_are_not_awaited(self, runs: Runs) -> None:
         begin(runs)
@@ -129,12 +129,17 @@ class TestEnds:
             runs.verbs.wait(RUN, until=["finished"])
 
 
+def patience(runs: Runs, seconds: float) -> None:
+    """Wait for tmux for so long."""
+    runs.verbs._machine.terminals(runs.store.policy(RUN))._commands.timeout = seconds  # type: ignore[attr-defined]
+
+
 class TestTmuxThatDoesNotAnswer:
     @pytest.fixture
     def frozen(self, runs: Runs) -> Iterator[int]:
         begin(runs)
         runs.verbs.sweep(RUN)
-        runs.verbs._machine.terminals(runs.store.policy(RUN))._commands.timeout = 0.3  # type: ignore[attr-defined]
+        patience(runs, 0.3)
         server = kill_server(signal.SIGSTOP)
         try:
             yield server
@@ -150,6 +155,7 @@ class TestTmuxThatDoesNotAnswer:
         assert (agent.status, detail.run.status) == ("running", "running")
         assert (agent.launch, agent.pid) == (before.launch, before.pid)
         os.kill(frozen, signal.SIGCONT)
+        patience(runs, 60)
         (agent,) = runs.verbs.status(RUN).agents
         assert agent.health is not None
         assert agent.health.state == "healthy"

@@ -65,7 +65,7 @@ def test_signals_end_it_soon_and_agents_go_on(root: Root) -> None:
             began = time.monotonic()
             wire.process.send_signal(number)
             assert wire.wait() == status
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10  # without load, less than one
             assert wire.errors == b""
     assert sessions() == before
 
@@ -94,9 +94,9 @@ def test_it_ends_in_the_middle_of_a_start_and_the_next_one_goes_on(root: Root) -
             lambda: [one for one in wire.told("metawsm/event") if one["type"] == "start" and one["entityId"] == "2"]
         )
         wire.process.terminate()
-        assert wire.wait(5) == 0
+        assert wire.wait() == 0
     with served(root.path) as wire:
-        assert wire.ask("metawsm/wait", {"until": ["running"], "timeout": 20})["reached"]
+        assert wire.ask("metawsm/wait", {"until": ["running"], "timeout": 60})["reached"]
 
 
 def test_it_ends_when_the_process_that_initialize_names_is_gone(root: Root) -> None:
@@ -105,7 +105,7 @@ def test_it_ends_when_the_process_that_initialize_names_is_gone(root: Root) -> N
         assert wire.ask("metawsm/runs")["total"] == 0
         parent.kill()
         parent.wait()
-        assert wire.wait(5) == 0
+        assert wire.wait() == 0
 
 
 def test_a_process_that_cannot_be_seen_is_not_waited_for(root: Root) -> None:

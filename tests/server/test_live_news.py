@@ -89,7 +89,7 @@ def test_a_death_is_told_at_once_with_diagnostic_message_and_refresh(wire: Wire,
     run_id = started(wire, root)
     before = len(wire.told("workspace/codeLens/refresh"))
     kill(wire.ask("metawsm/status", {"runId": run_id}))
-    wire.until(lambda: "agent-dead" in wire.codes(), within=3)
+    wire.until(lambda: "agent-dead" in wire.codes())
     wire.until(lambda: [one for one in wire.told("window/showMessage") if "died" in one["message"]])
     wire.until(lambda: len(wire.told("workspace/codeLens/refresh")) > before)
     (path,) = wire.diagnostics()
