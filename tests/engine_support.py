@@ -27,7 +27,7 @@ WAITS = 'while [ ! -e "$METAWSM_ROOT/go" ]; do sleep 0.02; done; '
 """An agent that is at work until `let_go`."""
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Return the condition's first true value; for what the system announces to nobody."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -39,7 +39,7 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
 def wait_for_death(pid: int) -> None:
     with DeathWatch[int]() as watch:
         watch.add(pid, pid)
-        assert watch.wait(20) == (pid,)
+        assert watch.wait(60) == (pid,)
 
 
 def hook(repository: Path, script: str, name: str = "post-checkout") -> Path:
@@ -90,7 +90,7 @@ class Runs:
         return [event for event in self.store.events(run_id=run_id) if event.type in types or not types]
 
     def settled(self, run_id: str = RUN) -> Run:
-        waited = self.verbs.wait(run_id, timeout=30)
+        waited = self.verbs.wait(run_id, timeout=60)
         assert waited.reached, waited.run
         return waited.run
 

@@ -105,7 +105,7 @@ def by_command(client: PlainClient) -> Way:
 
 def _when_free(way: Way, verb: str, params: Mapping[str, Any]) -> Any:
     """Call a verb, again while the run is still being driven: a server drives on after it has answered."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while "error" in (answer := way(verb, params)) and answer["error"]["data"]["kind"] == "busy":
         assert time.monotonic() < until, answer
     return answer
@@ -132,7 +132,7 @@ class Trio:
 
     def until_judged(self, run_id: str, state: str) -> None:
         """Wait until the first agent of a run is judged so: a server answers from its last look, a moment ago."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         for way in self._ways:
             while (agent := way("status", {"runId": run_id})["agents"][0])["health"]["state"] != state:
                 assert time.monotonic() < until, agent
@@ -263,7 +263,7 @@ def a_run_from_its_plan_to_its_close(trio: Trio) -> None:
     trio.ask("runs")
     trio.ask("plan", **request, runId="r1")
     trio.ask("run", moving=True, **request, runId="r1")
-    waited = trio.ask("wait", runId="r1", until=["awaiting_guidance"], timeout=30)
+    waited = trio.ask("wait", runId="r1", until=["awaiting_guidance"], timeout=60)
     assert [answer["reached"] for answer in waited] == [True] * 3
     trio.until_judged("r1", "waiting")
     trio.ask("runs", tickets=["T-1"], statuses=["awaiting_guidance", "running"], limit=1, offset=0)
@@ -282,7 +282,7 @@ def a_run_from_its_plan_to_its_close(trio: Trio) -> None:
         data={"of": 3},
     )
     trio.ask("answer", guidanceId_=[answer["guidance"][0]["id"] for answer in detail], answer="that")
-    assert [answer["run"]["status"] for answer in trio.ask("wait", timeout=30)] == ["completed"] * 3
+    assert [answer["run"]["status"] for answer in trio.ask("wait", timeout=60)] == ["completed"] * 3
     trio.ask("transcript", **whom, offset=-100, limit=50, raw=True)
     trio.ask("events", runId="r1", since=1, limit=3)
     trio.ask("content", uri="metawsm:/plan/r1")
@@ -300,7 +300,7 @@ def a_run_from_its_plan_to_its_close(trio: Trio) -> None:
 def a_run_that_is_stopped_and_goes_on(trio: Trio) -> None:
     trio.ask("run", moving=True, tickets=["T-2"], agents=["cat"], runId="r2", dryRun=True)
     trio.ask("resume", moving=True, runId="r2")
-    trio.ask("wait", runId="r2", until=["running"], timeout=30)
+    trio.ask("wait", runId="r2", until=["running"], timeout=60)
     trio.ask("restart", moving=True, runId="r2", agent="cat")
     trio.ask("send", runId="r2", agent="cat", text="hello")
     trio.ask("stop", runId="r2")
@@ -313,9 +313,9 @@ def a_run_whose_step_fails(trio: Trio) -> None:
     for root in trio.roots:
         (root.path / "broken").touch()
     trio.ask("run", moving=True, tickets=["T-2"], agents=["cat"], runId="r3")
-    trio.ask("wait", runId="r3", until=["failed"], timeout=30)
+    trio.ask("wait", runId="r3", until=["failed"], timeout=60)
     trio.ask("retryStep", moving=True, runId="r3", index=3)
-    trio.ask("wait", runId="r3", until=["failed"], timeout=30)
+    trio.ask("wait", runId="r3", until=["failed"], timeout=60)
     trio.ask("skipStep", moving=True, runId="r3", index=3)
     trio.ask("stop", runId="r3")
 

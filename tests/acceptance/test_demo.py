@@ -194,7 +194,7 @@ def test_cut_off_while_agents_work_it_leaves_nothing(somewhere: Path, stop: sign
     temporary = Path(os.environ["TMPDIR"])
     assert processes_of(temporary) != []
     started.send_signal(stop)
-    started.communicate(timeout=30)
+    started.communicate(timeout=60)
     assert started.returncode == 128 + stop
     assert list(temporary.iterdir()) == []
     assert processes_of(temporary) == []
@@ -294,7 +294,7 @@ class Terminal:
 
     def end(self) -> int:
         self.wait_for(None)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def close(self) -> None:
         os.close(self._leader)

@@ -21,7 +21,7 @@ def cli(root: Root, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     return cli
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -83,7 +83,7 @@ def test_following_prints_what_comes_until_the_agent_has_ended(cli: Cli) -> None
         assert following.stdout
         assert following.stdout.readline() == "one\n"
         go.touch()
-        out, err = following.communicate(timeout=20)
+        out, err = following.communicate(timeout=60)
     assert (out, err, following.returncode) == ("zwölf\nlast\n", "", 0)
     # Also where nothing was left to wait for.
     assert cli("logs", "r1", "--follow").out == "one\nzwölf\nlast\n"
@@ -97,7 +97,7 @@ def test_following_ends_when_the_run_is_stopped(cli: Cli) -> None:
         cli("wait", "r1")
         assert following.poll() is None  # done, but still there
         cli("stop", "r1")
-        out, err = following.communicate(timeout=20)
+        out, err = following.communicate(timeout=60)
     assert (out, err, following.returncode) == ("", "", 0)
 
 

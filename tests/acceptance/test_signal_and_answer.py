@@ -38,7 +38,7 @@ def test_who_waits_for_an_answer_gets_its_text_or_with_json_all_of_it(cli: Cli) 
         assert asked in shown
         assert "Which one?" in shown
         cli("answer", asked, "that\nor the other")
-        assert waiting.communicate(timeout=20) == ("that\nor the other\n", "")
+        assert waiting.communicate(timeout=60) == ("that\nor the other\n", "")
         assert waiting.returncode == 0
     assert_refused(cli("answer", asked, "this", code=4), 4, asked, "answered")
     (kept,) = cli.ask("status", "r1")["guidance"]
@@ -60,7 +60,7 @@ def test_a_question_with_json_is_the_protocols_answer_and_what_became_of_it(cli:
     with cli.root.spawn("--json", *asking(cli, "--wait", text="And then?")) as waiting:
         cli("wait", "r1", "--until", "awaiting_guidance", "--timeout", "20")
         cli("stop", "r1")
-        out, err = waiting.communicate(timeout=20)
+        out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, err) == (
         1,
         "metawsm: the question was withdrawn: its agent was stopped, has ended, or was started again.\n",

@@ -32,8 +32,8 @@ def test_wait_tells_what_happens_from_now_on_and_with_json_nothing(cli: Cli) -> 
         assert plain.stderr is not None
         assert plain.stderr.readline() == "· worker on T-1: half of it\n"
         (cli.root.path / "go").touch()
-        out, err = plain.communicate(timeout=30)
-        document, nothing = as_json.communicate(timeout=30)
+        out, err = plain.communicate(timeout=60)
+        document, nothing = as_json.communicate(timeout=60)
     assert out == "Run r1 is completed.\n"
     assert err.splitlines()[-1] == "✓ worker on T-1 is done: all is done"
     assert (json.loads(document)["reached"], nothing) == (True, "")

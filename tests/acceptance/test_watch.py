@@ -57,7 +57,7 @@ class Screen:
         return int(children[0])
 
 
-def until(look: Callable[[], str], enough: Callable[[str], bool], seconds: float = 40) -> str:
+def until(look: Callable[[], str], enough: Callable[[str], bool], seconds: float = 60) -> str:
     """Look again and again until it is enough; fail with what was seen last."""
     deadline = time.monotonic() + seconds
     while not enough(seen := look()):
@@ -142,7 +142,7 @@ def test_a_second_view_says_who_supervises_takes_over_and_ends_by_ctrl_c_from_a_
         screen = Screen(asked, size=(120, 30))
         screen.sees(f"another process supervises (pid {first.pid})")
         first.send_signal(signal.SIGINT)
-        assert first.wait(20) == 130
+        assert first.wait(60) == 130
     screen.sees("  supervising")
     screen.type("a")
     screen.sees("or write another answer")
@@ -194,7 +194,7 @@ def test_without_a_terminal_each_event_is_a_line(cli: Cli) -> None:
         documents = [json.loads(line) for line in until_line(as_json, '"completed"').splitlines()]
         for watching, status in ((plain, 130), (as_json, 130)):
             watching.send_signal(signal.SIGINT)
-            assert watching.wait(20) == status
+            assert watching.wait(60) == status
     assert "half" in told
     assert "\x1b" not in told
     assert [one["seq"] for one in documents] == list(range(1, len(documents) + 1))
@@ -207,7 +207,7 @@ def test_who_reads_the_lines_may_go_away(asked: Root, cli: Cli) -> None:
         assert "Watching" in watching.stderr.readline()  # type: ignore[union-attr]
         watching.stdout.close()  # type: ignore[union-attr]
         cli("stop", "r1")
-        assert watching.wait(20) == 141
+        assert watching.wait(60) == 141
 
 
 def until_line(watching: "subprocess.Popen[str]", words: str) -> str:

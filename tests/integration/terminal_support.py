@@ -17,7 +17,7 @@ from metawsm_rpc.ports.terminals import Launch
 SOCKET = "t"
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     """Return the condition's first true value; for what the system announces to nobody."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -29,7 +29,7 @@ def until(condition, seconds=20):
 def wait_for_death(pid):
     with DeathWatch() as watch:
         watch.add(pid, pid)
-        assert watch.wait(20) == (pid,)
+        assert watch.wait(60) == (pid,)
 
 
 class Agents:

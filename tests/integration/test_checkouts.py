@@ -460,7 +460,7 @@ def test_a_read_tree_that_outlived_its_metawsm_is_waited_for(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             recovery.wait(1)
         opened.write("go\n")
-    assert recovery.wait(20) == 0
+    assert recovery.wait(60) == 0
     (repository.path / ".git/info/attributes").unlink()
     follow(repository, move)
 

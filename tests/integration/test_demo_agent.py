@@ -60,7 +60,7 @@ def test_a_commit_waits_while_the_other_agent_holds_the_lock(tmp_path: Path) -> 
     thread.join(0.5)
     assert thread.is_alive()
     lock.unlink()
-    thread.join(30)
+    thread.join(60)
     assert git(worktree, "log", "-1", "--format=%s") == "Mine"
 
 

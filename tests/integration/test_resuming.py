@@ -212,7 +212,7 @@ class TestAStepWhoseDriverIsGone:
         policy(a_root, execution={"on_interrupt": "fail"}, workspace={"copy": [".env"]})
         assert crash(a_root, begin, at=write)
         with runs_on(a_root) as runs:
-            assert runs.verbs.wait(RUN, timeout=10).run.status == "failed"
+            assert runs.verbs.wait(RUN, timeout=60).run.status == "failed"
             assert "was interrupted; `metawsm resume" in (runs.run().error or "")
             assert {step.attempts for step in runs.steps() if step.status != "done"} == {0}
             go_on(runs)

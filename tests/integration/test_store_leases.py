@@ -79,7 +79,7 @@ class Holder:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_a_takeover_during_a_transaction_waits_for_its_end(store: SqliteStore, o
         thread.start()
         assert not taken.wait(0.1)
         transaction.move_step("r1", 0, "start")
-    assert taken.wait(10)
+    assert taken.wait(60)
     thread.join()
     assert store.steps("r1")[0].status == "running"
     with pytest.raises(LostLeaseError), store.transaction(lease):

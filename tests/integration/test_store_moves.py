@@ -221,7 +221,7 @@ def test_who_reads_neither_sees_a_transaction_that_is_under_way_nor_waits_for_it
         transaction.move_agent("r1", "T-1", "a", "finish")
         reader = threading.Thread(target=look, daemon=True)
         reader.start()
-        reader.join(20)
+        reader.join(60)
         assert seen == ["running"]
         assert running.agents("r1")[0].status == "completed"  # who writes sees what it wrote
     look()

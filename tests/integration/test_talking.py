@@ -232,7 +232,7 @@ class TestAnAnswer:
             (question,) = pending(runs)
             assert runs.run().status == "awaiting_guidance"
             answered = runs.verbs.answer(question.id, "another\none")
-            assert waiting.communicate(timeout=20) == ("another\none\n", "")
+            assert waiting.communicate(timeout=60) == ("another\none\n", "")
             assert waiting.returncode == 0
         assert answered.reason is None
         assert answered.guidance.delivered_at is not None
@@ -300,7 +300,7 @@ class TestAnAnswer:
         assert "decision" in (answered.reason or "")
         assert (answered.guidance.status, answered.guidance.delivered_at) == ("answered", None)
         with process(runs.root, *asking(runs, "Which one?")) as waiting:
-            assert waiting.communicate(timeout=20) == ("this\n", "")
+            assert waiting.communicate(timeout=60) == ("this\n", "")
         (kept,) = runs.store.questions(RUN)
         assert kept.delivered_at is not None
 
@@ -338,7 +338,7 @@ class TestAQuestion:
             (same,) = pending(runs)
             assert same == question
             runs.verbs.answer(question.id, "this")
-            assert waiting.communicate(timeout=20) == ("this\n", "")
+            assert waiting.communicate(timeout=60) == ("this\n", "")
         assert len(runs.store.questions(RUN)) == 1
 
     def test_that_was_answered_and_delivered_may_be_asked_anew(self, runs: Runs) -> None:
@@ -347,7 +347,7 @@ class TestAQuestion:
             with process(runs.root, *asking(runs, "Which one?")) as waiting:
                 (question,) = pending(runs)
                 runs.verbs.answer(question.id, text)
-                assert waiting.communicate(timeout=20)[0] == f"{text}\n"
+                assert waiting.communicate(timeout=60)[0] == f"{text}\n"
         assert [question.answer for question in runs.store.questions(RUN)] == ["this", "that"]
 
     def test_of_two_agents_at_once_keeps_the_run_waiting_until_both_are_answered(self, runs: Runs) -> None:
@@ -361,8 +361,8 @@ class TestAQuestion:
             assert runs.run().status == "awaiting_guidance"
             runs.verbs.answer(questions["T-1"].id, "for T-1")
             assert runs.run().status == "running"
-            assert first.communicate(timeout=20)[0] == "for T-1\n"
-            assert second.communicate(timeout=20)[0] == "for T-2\n"
+            assert first.communicate(timeout=60)[0] == "for T-1\n"
+            assert second.communicate(timeout=60)[0] == "for T-2\n"
 
     @pytest.mark.parametrize("end", ["stop", "restart", "complete", "killed"])
     def test_is_withdrawn_when_its_agent_ends(self, runs: Runs, end: str) -> None:
@@ -376,7 +376,7 @@ class TestAQuestion:
                 runs.verbs.stop(RUN)
             else:
                 getattr(runs.verbs, end)(RUN, agent="worker")
-            out, err = waiting.communicate(timeout=20)
+            out, err = waiting.communicate(timeout=60)
             assert (waiting.returncode, out) == (1, "")
             assert "withdrawn" in err
         assert runs.run().status == {"stop": "stopped", "restart": "running", "complete": "completed"}.get(

@@ -300,7 +300,7 @@ def test_a_person_attaches_with_the_size_of_their_terminal_and_from_inside_tmux(
     tmux("detach-client", "-s", f"={launch.session}")
     while b"[detached" not in shown:
         shown += os.read(controller, 4096)
-    assert client.wait(20) == 0
+    assert client.wait(60) == 0
     os.close(controller)
     assert len(agents.terminals.panes()) == 2
 

@@ -32,7 +32,7 @@ def writer(transcript, max_bytes=CAP):
         with ours:
             yield ours
     finally:
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
 
 
 def lines(first, count):
@@ -159,7 +159,7 @@ def test_a_writer_whose_disk_refuses_ends_so_that_tmux_notices(tmp_path):
     command = ["sh", "-c", transcripts.pipe_command(str(tmp_path / "t"), CAP)]
     with ours, subprocess.Popen(command, stdin=theirs, stderr=subprocess.DEVNULL) as child:
         theirs.close()
-        assert child.wait(20) != 0
+        assert child.wait(60) != 0
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):

@@ -116,7 +116,7 @@ def in_view(root: Root, test: Callable[[WatchApp, Pilot[int]], Coroutine[Any, An
         service.shut_down()
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 40) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -238,7 +238,7 @@ def test_a_defect_in_a_verb_is_told_and_quitting_asks_while_one_is_under_way(
         monkeypatch.setattr(app._service, "explain", lambda *_, **__: 1 / 0)
         await pilot.press("e")
         await eventually(lambda: "ZeroDivisionError" in told(app))
-        monkeypatch.setattr(app._service, "explain", lambda *_, **__: release.wait(20))
+        monkeypatch.setattr(app._service, "explain", lambda *_, **__: release.wait(60))
         await pilot.press("e", "q")
         assert isinstance(app.screen, Confirm)
         await pilot.press("n")

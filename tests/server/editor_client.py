@@ -14,7 +14,7 @@ from pygls.protocol import default_converter
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
 from pytest_lsp.client import register_lsp_features
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 TALKS = """
 "$METAWSM_BIN" signal {what}

@@ -104,7 +104,7 @@ async def test_looking_opens_a_document(root: Root) -> None:
 
 async def test_diff_opens_the_changes(root: Root) -> None:
     async with plain(root, script="echo new >> README.md\n" + DONE) as at:
-        await at.ask("wait", runId=await at.run("T-1"), timeout=20)
+        await at.ask("wait", runId=await at.run("T-1"), timeout=60)
         await at.command("diff")
         assert "+new" in await opened(at, ".diff")
 
@@ -131,16 +131,16 @@ async def test_changing_takes_the_run_of_the_open_ticket_and_says_what_became(ro
             at.client.messages.clear()
             assert await at.command(verb, *(["go on"] if verb == "iterate" else []))
             await told(at, said)
-            await at.ask("wait", runId=first, timeout=20)
+            await at.ask("wait", runId=first, timeout=60)
 
 
 async def test_an_agent_that_died_is_restarted_and_the_rest_cleaned_up(root: Root) -> None:
     async with plain(root, script="kill -9 $$\n") as at:
         run = await at.run("T-1")
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         assert [one["name"] for one in (await at.command("restart"))["agents"]] == ["worker"]
         await told(at, "Started again: worker on T-1")
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         await at.command("resume")
         await told(at, f"Run {run} is running.")
         await at.ask("stop", runId=run)
@@ -177,9 +177,9 @@ async def test_a_failed_step_is_retried_and_skipped_without_its_number(root: Roo
     async with plain(root) as at:
         root.policy(agents=[Root.agent("worker", DONE)], workspace={"setup": [{"run": "exit 3"}]})
         run = await at.run("T-1")
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         assert (await at.command("retryStep"))["step"]["kind"] == "prepare_workspace"
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         assert (await at.command("skipStep"))["step"]["status"] == "skipped"
 
 
@@ -187,7 +187,7 @@ async def test_the_only_question_is_answered_by_a_word(root: Root) -> None:
     asks = '"$METAWSM_BIN" signal guidance "Which?" --wait\n' + DONE
     async with plain(root, script=asks) as at:
         run = await at.run("T-1")
-        await at.ask("wait", runId=run, until=["awaiting_guidance"], timeout=20)
+        await at.ask("wait", runId=run, until=["awaiting_guidance"], timeout=60)
         with pytest.raises(Exception, match="needs words"):
             await at.command("answer")
         assert (await at.command("answer", "that"))["guidance"]["answer"] == "that"

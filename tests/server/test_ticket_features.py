@@ -43,7 +43,7 @@ async def test_lenses_lead_from_run_to_close(root: Root) -> None:
         assert list(lenses["Stop"].arguments) == [{"runId": run, "root": str(root.path)}]
         (agent,) = (await at.ask("status", runId=run))["workspaces"]
         touch(Path(agent["repos"][0]["path"], "go"))
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         assert list(await at.lenses(path)) == [f"Run {run}: completed (worker completed)", "Review", "Close"]
 
 
@@ -52,7 +52,7 @@ async def test_lenses_are_asked_for_again_when_a_run_moves(root: Root) -> None:
         path = await prepared(at)
         run = await at.run("T-1")
         await at.until(lambda: "" in at.refreshed)
-        await at.ask("wait", runId=run, timeout=20)
+        await at.ask("wait", runId=run, timeout=60)
         before = len(at.refreshed)
         await at.ask("close", runId=run, dryRun=True)
         await at.ask("stop", runId=run)
@@ -120,7 +120,7 @@ class TestActions:
             assert "Answer worker…" not in actions
             answered = await at.do(actions["Answer worker: that"].command)
             assert answered["guidance"]["answer"] == "that"
-            assert (await at.ask("wait", runId=run, timeout=20))["run"]["status"] == "completed"
+            assert (await at.ask("wait", runId=run, timeout=60))["run"]["status"] == "completed"
 
     async def test_a_client_that_asks_for_words_is_offered_an_answer_in_words(self, root: Root) -> None:
         async with editor(root, options={"present": False}) as at:
@@ -141,13 +141,13 @@ class TestActions:
             index = step.data["step"]
             assert {f"Retry step {index}", f"Skip step {index}", "Resume the run"} <= set(actions)
             await at.do(actions[f"Skip step {index}"].command)
-            assert (await at.ask("wait", runId=run, timeout=20))["run"]["status"] == "completed"
+            assert (await at.ask("wait", runId=run, timeout=60))["run"]["status"] == "completed"
 
     async def test_a_blocked_close_offers_sync_and_review(self, root: Root) -> None:
         async with editor(root) as at:
             path = await prepared(at, "echo left > left.txt\n" + DONE)
             run = await at.run("T-1")
-            await at.ask("wait", runId=run, timeout=20)
+            await at.ask("wait", runId=run, timeout=60)
             with pytest.raises(Exception, match="cannot be closed"):
                 await at.ask("close", runId=run)
             actions = await at.actions(path, await at.diagnostic(path, "close-blocked"))
@@ -220,7 +220,7 @@ class TestDocuments:
         async with editor(root, can=virtual) as at:
             await prepared(at, "echo printed\necho new >> README.md\n" + DONE)
             run = await at.run("T-1")
-            await at.ask("wait", runId=run, timeout=20)
+            await at.ask("wait", runId=run, timeout=60)
             for uri, language, part in (
                 (f"metawsm:/run/{run}", "markdown", f"# Run {run}"),
                 (f"metawsm:/plan/{run}", "markdown", "worktree add -b"),
