@@ -1,1 +1,1 @@
-"""One machine: git, workspaces, tickets, terminals."""
+"""Adapters for one machine: git, tmux, tickets, files and processes."""

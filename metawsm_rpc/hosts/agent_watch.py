@@ -1,4 +1,4 @@
-"""Wakes who supervises: an agent's process has died, one left a signal in its drop box, the store was written."""
+"""Wakes the supervisor when an agent's process dies, a signal reaches a drop box, or the store is written."""
 
 import threading
 
@@ -12,7 +12,7 @@ _UNTOLD_SECONDS = 0.025
 
 
 class AgentWatch:
-    """Implements `metawsm_rpc.ports.watching.Watch` with what the kernel tells."""
+    """Implements `metawsm_rpc.ports.watching.Watch` with notifications of the kernel."""
 
     def __init__(self, state: str) -> None:
         self._state = state
@@ -22,11 +22,11 @@ class AgentWatch:
         self._boxes: dict[str, str] = {}
 
     def follow_store(self) -> float:
-        """Begin to watch the database's folder; returns how often it has to be asked all the same."""
+        """Start watching the database's folder; returns the interval at which the store still has to be polled."""
         return _TOLD_SECONDS if self._folders.add_writes(self._state) else _UNTOLD_SECONDS
 
     def follow(self, launch: str, pid: int, drop_box: str) -> None:
-        """Watch an agent's process and its drop box; one that is followed already is left as it is."""
+        """Watch an agent's process and its drop box; no effect when it is already watched."""
         with self._guard:
             if launch in self._boxes:
                 return
@@ -35,22 +35,22 @@ class AgentWatch:
         self._deaths.add(launch, pid)
 
     def followed(self) -> frozenset[str]:
-        """Return the launches that are watched; who was told to be dead is not among them."""
+        """Return the launches that are watched, without those that were reported dead."""
         with self._guard:
             return frozenset(self._boxes)
 
     def forget(self, launch: str) -> None:
-        """Watch it no longer; harmless when it is not watched."""
+        """Stop watching an agent; harmless when it is not watched."""
         with self._guard:
             box = self._boxes.pop(launch, None)
             shared = box in self._boxes.values()
         if box is not None:
             self._deaths.discard(launch)
-            if not shared:  # a restart watches the same box
+            if not shared:  # a restarted agent has the same drop box
                 self._folders.discard(box)
 
     def wait(self, timeout: float) -> Woken:
-        """Wait for news, at most `timeout` seconds."""
+        """Wait for news, for at most `timeout` seconds."""
         dead = self._deaths.wait(timeout)
         dropped = self._folders.has_news()
         for launch in dead:
@@ -58,10 +58,10 @@ class AgentWatch:
         return Woken(dead, dropped)
 
     def wake(self) -> None:
-        """Let the wait that is under way, or else the next one, end now."""
+        """End the current wait, or else the next one, at once."""
         self._deaths.wake()
 
     def close(self) -> None:
-        """Give back what the watch holds; no wait may be under way."""
+        """Release the watch's resources; no wait may be in progress."""
         self._deaths.close()
         self._folders.close()

@@ -1,8 +1,8 @@
-"""The one way in which metawsm runs a program: ended in time, interruptible, with errors that say why.
+"""Runs programs: with a timeout, interruptible, and with errors that say what went wrong.
 
-A program gets a session of its own, so that a Ctrl-C in the terminal reaches metawsm alone, which
-then ends the program in order. Its end is noticed when it exits, not when its pipes close: a hook
-that leaves something running in the background holds nobody up.
+A program gets its own session, so that Ctrl-C in the terminal reaches metawsm alone, which then ends the
+program cleanly. A program has ended when it exits, not when its pipes close, so a hook that leaves something
+running in the background delays nothing.
 """
 
 import contextlib
@@ -40,15 +40,15 @@ class Finished(NamedTuple):
 
 
 class Commands:
-    """Runs programs for one owner, who can interrupt all of them at once, from any thread.
+    """Runs programs for one owner, which can interrupt all of them at once, from any thread.
 
     Attributes:
-        timeout: seconds that a program may take when a call does not say; None is no limit.
+        timeout: seconds that a program may take unless a call says otherwise; None for no limit.
     """
 
     def __init__(self, timeout: float | None = None) -> None:
         self.timeout = timeout
-        self._lock = threading.RLock()  # a signal handler may interrupt in the middle of a start
+        self._lock = threading.RLock()  # reentrant: a signal handler may call `interrupt` during a start
         self._running: set[_Child] = set()
         self._interrupted = False
 
@@ -68,7 +68,7 @@ class Commands:
         """Run a program to its end and return what it wrote.
 
         Args:
-            argv: the program and its arguments; no shell reads them.
+            argv: the program and its arguments; no shell is involved.
             cwd: the folder to run in; this process's own by default.
             environment: the complete environment; this process's own by default.
             timeout: seconds after which the program and its process group are ended.
@@ -78,7 +78,7 @@ class Commands:
             inherit: file descriptors that the program gets, such as that of a lock which it should
                 keep when this process is killed.
             label: how an error names the command; the command line by default.
-            accept: the exit codes that are no error; None accepts every one.
+            accept: the exit codes that are not errors; None accepts every one.
 
         Raises:
             CommandError: it exited with another code, or did not finish in time.
@@ -92,7 +92,7 @@ class Commands:
         child: _Child | None = None
         ended_by_itself = False
         try:
-            with self._lock:  # starting under the lock leaves no gap in which an interrupt misses a program
+            with self._lock:  # started under the lock, so that no interrupt can miss a program
                 self.check_interrupted(label)
                 merged = tail_bytes is not None
                 child = _Child(_start(argv, cwd, environment, inherit, label, given=bool(given), merged=merged))
@@ -116,10 +116,9 @@ class Commands:
         return finished
 
     def interrupt(self) -> None:
-        """End everything that is running for this object, now, and refuse to start more.
+        """End all programs that run for this object, and refuse to start more.
 
-        Git gets the moment that it needs to remove its lock files; what is still there after that
-        is killed.
+        Git gets the moment that it needs to remove its lock files; after that, everything left is killed.
         """
         with self._lock:
             self._interrupted = True
@@ -127,13 +126,13 @@ class Commands:
                 child.interrupt()
 
     def check_interrupted(self, label: str) -> None:
-        """Raise `InterruptedStepError` when `interrupt` was called; for work between two programs."""
+        """Raise `InterruptedStepError` if `interrupt` was called; for use between two programs."""
         if self._interrupted:
             raise InterruptedStepError(f"{label} was interrupted because the work was stopped.")
 
 
 class _Child:
-    """A program that was started: its pipes, and a thread that waits for its exit."""
+    """A running program: its pipes, and a thread that waits for its exit."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -149,14 +148,14 @@ class _Child:
 
     @property
     def exit_code(self) -> int:
-        """The exit code; that of SIGKILL for a program that the kernel has not let go of yet."""
+        """The exit code; that of SIGKILL for a program that the kernel has not reaped yet."""
         code = self._process.returncode
         return -signal.SIGKILL if code is None else code
 
     def converse(self, given: bytes, timeout: float | None, tail_bytes: int | None) -> tuple[bytes, bytes, bool]:
-        """Write `given` and read until the program exits, is interrupted, or `timeout` seconds are over.
+        """Write `given` and read until the program exits, is interrupted, or exceeds `timeout` seconds.
 
-        Returns `(output, errors, whether it was in time)`.
+        Returns `(output, errors, whether it finished in time)`.
         """
         stdin = self._process.stdin
         read = {pipe.fileno(): _Received(tail_bytes) for pipe in self._outputs}
@@ -192,20 +191,20 @@ class _Child:
         return output, errors, in_time
 
     def interrupt(self) -> None:
-        """Ask the process group to end, and wake the thread that reads from it."""
+        """Ask the process group to terminate, and wake the thread that reads from it."""
         if not self._exited.is_set():
             self._signal(signal.SIGTERM)
         os.write(self._wake_write, b"i")
 
     def end(self) -> None:
-        """End the whole process group; returns when it is gone, or when even SIGKILL did not help."""
+        """End the whole process group; returns when it is gone, or when even SIGKILL has failed."""
         self._signal(signal.SIGTERM)
         self._exited.wait(_GRACE_SECONDS)
         self._signal(signal.SIGKILL)
         self._exited.wait(_GRACE_SECONDS)
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         for pipe in (self._process.stdin, *self._outputs):
             if pipe is not None:
                 pipe.close()
@@ -226,7 +225,7 @@ class _Child:
 
 
 class _Received:
-    """What came from one pipe, or the end of it."""
+    """The output received from one pipe, or its tail."""
 
     def __init__(self, tail_bytes: int | None) -> None:
         self._parts: list[bytes] = []
@@ -234,7 +233,7 @@ class _Received:
         self._tail_bytes = tail_bytes
 
     def take(self, descriptor: int) -> bool:
-        """Read what is there; False when nothing is, which after a poll means the end."""
+        """Read what is available; return False when nothing is, which after a poll means end of file."""
         try:
             data = os.read(descriptor, _PIPE_BYTES)
         except BlockingIOError:
@@ -247,7 +246,7 @@ class _Received:
         return bool(data)
 
     def joined(self) -> bytes:
-        """Return everything, or the end that was asked for."""
+        """Return the whole output, or the requested tail."""
         data = b"".join(self._parts)
         return data if self._tail_bytes is None else data[-self._tail_bytes :]
 
@@ -293,16 +292,15 @@ def _write(descriptor: int, rest: memoryview) -> memoryview:
         return rest[os.write(descriptor, rest) :]
     except BlockingIOError:
         return rest
-    except BrokenPipeError:  # it does not want to read more, and may be right
+    except BrokenPipeError:  # it has closed its input, which is its right
         return rest[:0]
 
 
 def last_words(errors: str) -> str:
-    """Return what a program's standard error says went wrong, on one line.
+    """Return the cause of a failure from a program's standard error, on one line.
 
-    Those are its first and last `fatal:` or `error:` lines without these words, for git begins with
-    the cause and ends with what came of it; else the last line that is no hint. Control characters
-    are removed.
+    That is its first and last `fatal:` or `error:` line without these words, because git begins with the cause
+    and ends with the consequence; else the last line that is not a hint. Control characters are removed.
     """
     lines = ["".join(letter for letter in line if letter.isprintable()).strip() for line in errors.splitlines()]
     telling = [line.partition(":")[2].strip() for line in lines if line.startswith(("fatal:", "error:"))]

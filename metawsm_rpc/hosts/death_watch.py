@@ -1,7 +1,7 @@
-"""Waits for the deaths of many processes at once, none of which need be children.
+"""Waits for the death of any of many processes, which need not be children.
 
-The kernel tells: pidfds on Linux, kqueue on macOS. A process that it will not tell about (an old
-kernel, no descriptor left) is looked at every fifth of a second instead.
+The kernel reports deaths: pidfds on Linux, kqueue on macOS. A process that it cannot watch (an old kernel, no
+descriptors left) is polled every fifth of a second instead.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class DeathWatch(Generic[Key]):
     """
 
     def __init__(self, also: "_HasFileno | None" = None) -> None:
-        """Make a watch whose `wait` ends as well when `also` can be read."""
+        """Create a watch whose `wait` also ends when `also` becomes readable."""
         self._lock = threading.Lock()
         self._kernel: _Kernel[Key] = _kernel()
         self._polled: dict[Key, int] = {}
@@ -51,9 +51,9 @@ class DeathWatch(Generic[Key]):
         self.close()
 
     def add(self, key: Key, pid: int) -> None:
-        """Watch a process, in place of the one that has this key.
+        """Watch a process, replacing the one with this key.
 
-        One that is gone already, or that nobody has waited for yet, is reported by the next `wait`.
+        A process that is already gone, or a zombie, is reported by the next `wait`.
         """
         with self._lock:
             self._forget(key)
@@ -68,15 +68,14 @@ class DeathWatch(Generic[Key]):
         self._nudge()
 
     def discard(self, key: Key) -> None:
-        """Watch it no longer; harmless when it is not watched."""
+        """Stop watching a process; harmless when it is not watched."""
         with self._lock:
             self._forget(key)
 
     def wait(self, timeout: float | None) -> tuple[Key, ...]:
-        """Return the keys of those that have died, which are then no longer watched.
+        """Return the keys of processes that have died, which are then no longer watched.
 
-        Returns nothing when `timeout` seconds are over, when `wake` was called, and when there is
-        something else to read.
+        Returns nothing after `timeout` seconds, after `wake`, and when `also` is readable.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -96,14 +95,14 @@ class DeathWatch(Generic[Key]):
                 os.read(self._wake_read, 4096)
 
     def wake(self) -> None:
-        """Let the `wait` that is under way, or else the next one, return now; harmless after the end."""
+        """Make the current `wait`, or else the next one, return at once; harmless after `close`."""
         with self._lock:
             if not self._closed:
                 self._woken = True
                 self._nudge()
 
     def close(self) -> None:
-        """Give the descriptors back; no `wait` may be under way."""
+        """Close the descriptors; no `wait` may be in progress."""
         with self._lock:
             self._closed = True
             self._selector.close()
@@ -124,7 +123,7 @@ class DeathWatch(Generic[Key]):
         self._gone.discard(key)
 
     def _nudge(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full, so that it wakes anyway
+        with contextlib.suppress(BlockingIOError):  # the pipe is full, so it wakes anyway
             os.write(self._wake_write, b"x")
 
 
@@ -133,7 +132,7 @@ class _HasFileno(Protocol):
 
 
 class _Kernel(Protocol[Key]):
-    """A descriptor that can be waited for, and that tells who has ended.
+    """A descriptor that can be waited for, and that reports which processes have ended.
 
     `watch` raises ProcessLookupError for a process that is gone, another OSError for one that
     cannot be watched. Forgetting a key that is not watched is harmless.
@@ -209,7 +208,7 @@ else:
             pid = self._pids.pop(key, None)
             if pid is not None:
                 del self._keys[pid]
-                with contextlib.suppress(OSError):  # the kernel forgets by itself who has ended
+                with contextlib.suppress(OSError):  # the kernel removes ended processes by itself
                     self._control(pid, select.KQ_EV_DELETE)
 
         def ended(self) -> list[Key]:

@@ -1,8 +1,8 @@
-"""With which environment agents start, and what is installed in it.
+"""The environment that agents start with, and the programs found in it.
 
-Agents get what the person has: this process's environment, less what belongs to the terminal, the
-shell or the git command that metawsm was started from. An editor that was started from a desktop
-never saw the person's shell, so there the login shell is asked, once.
+Agents get the person's environment: that of this process, without the variables of the terminal, the shell or
+the git command that metawsm was started from. An editor started from a desktop has not inherited the
+environment of the person's shell, so there the login shell is asked, once.
 """
 
 import functools
@@ -39,9 +39,8 @@ _ONE_WORD = re.compile(r"[A-Za-z0-9/._+@%:,=-]+")
 class LocalPrograms:
     """Implements `metawsm_rpc.ports.programs.Programs` for this machine.
 
-    `shell_env` is the policy's `execution.shell_env`: with `always` the login shell's environment
-    is taken; with `auto` that is done when no shell can have started this process, and when the
-    login shell answers; with `never` it is this process's own.
+    `shell_env` is the policy's `execution.shell_env`: `always` takes the login shell's environment; `auto` does
+    so if no shell can have started this process and the login shell answers; `never` takes this process's own.
     """
 
     def __init__(self, shell_env: ShellEnvironment = "auto") -> None:
@@ -51,7 +50,7 @@ class LocalPrograms:
         """Return the environment for agents: the person's, without TMUX*, GIT_* and shell state.
 
         Raises:
-            HostError: the policy says `always`, and the login shell does not answer.
+            HostError: the policy says `always` and the login shell does not answer.
         """
         return {name: value for name, value in self._person().items() if not _NOT_FOR_AGENTS.fullmatch(name)}
 
@@ -62,10 +61,10 @@ class LocalPrograms:
         return shutil.which(program, path=environment.get("PATH", os.defpath))
 
     def command_path(self) -> str:
-        """Return the path of the metawsm command for METAWSM_BIN: one word to every shell.
+        """Return the path of the metawsm command for METAWSM_BIN, which every shell reads as one word.
 
-        It is the command beside this Python, or the one that was called; when there is none, as
-        with `python -m`, or its path is not one word, a small one is written for this user.
+        It is the command beside this Python, or the one that was called. If there is none, as with `python -m`,
+        or its path is not one word, a small wrapper is written for this user.
 
         Raises:
             HostError: it cannot be written.
@@ -79,7 +78,7 @@ class LocalPrograms:
         return _wrapper(f"{_quoted(sys.executable)} -c {_quoted(code)}")
 
     def plugin_directory(self) -> str:
-        """Return the folder of what metawsm brings for agents' programs to load."""
+        """Return the folder of the hook files and plugins that metawsm ships for agents' programs."""
         return _PLUGINS
 
     def _person(self) -> Mapping[str, str]:
@@ -95,7 +94,7 @@ class LocalPrograms:
 
 @functools.cache
 def login_shell_environment() -> Mapping[str, str]:
-    """Return the environment that the person's login shell sets up; asked once in a process's life.
+    """Return the environment that the person's login shell sets up; it is asked once per process.
 
     Raises:
         HostError: the shell does not start, does not answer within ten seconds, or prints no
@@ -103,7 +102,7 @@ def login_shell_environment() -> Mapping[str, str]:
     """
     shell = os.environ.get("SHELL") or _shell_of_user()
     options = ("-ic",) if os.path.basename(shell) in {"csh", "tcsh"} else ("-i", "-l", "-c")  # noqa: PTH119
-    mark = os.urandom(8).hex()  # whatever else the shell's start-up files print
+    mark = os.urandom(8).hex()  # separates it from anything that the shell's start-up files print
     code = (
         f'import os,sys;m=b"{mark}";e=os.environb.items();'
         'sys.stdout.buffer.write(m+bytes(1).join(k+b"="+v for k,v in e)+m)'
@@ -142,7 +141,7 @@ def _quoted(text: str) -> str:
 
 
 def _wrapper(command: str) -> str:
-    """Write a program that runs the shell words of `command`, and return its path, which is one word."""
+    """Write a wrapper that runs the shell words of `command`, and return its path, which is one word."""
     import hashlib
     import tempfile
 
@@ -169,7 +168,7 @@ def _wrapper(command: str) -> str:
 
 
 def _check_private(folder: Path) -> None:
-    """Raise `HostError` when somebody else could put another program there."""
+    """Raise `HostError` when another user could replace the program there."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise HostError(f"{folder} is not a folder that only you can write to; remove it, and it will be made again.")

@@ -1,4 +1,4 @@
-"""Files that other programs read as well: replaced whole, and changed by one process at a time."""
+"""Files that other programs also read: replaced atomically, and changed by one process at a time."""
 
 import contextlib
 import fcntl
@@ -11,10 +11,10 @@ from metawsm_rpc.errors import HostError
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees its old content or its new one, never a part.
+    """Write a file so that a reader sees either its old or its new content, never a part.
 
-    The caller holds the folder with `exclusive`. The mode of a file that was there is kept.
-    Raises `HostError` when it cannot be written.
+    The caller must hold the folder with `exclusive`. The mode of an existing file is kept. Raises `HostError`
+    when it cannot be written.
     """
     draft = path.with_name(f".{path.name}.draft")
     try:
@@ -34,9 +34,9 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Hold a folder's lock, which the kernel releases when this process ends; make the folder if need be.
+    """Hold a folder's lock, which the kernel releases when this process ends; create the folder if necessary.
 
-    Raises `HostError` when the folder cannot be made or opened.
+    Raises `HostError` when the folder cannot be created or opened.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

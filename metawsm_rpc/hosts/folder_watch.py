@@ -1,7 +1,7 @@
-"""Waits for files to be moved into folders, of which there may be many, and for writes to those in some.
+"""Waits for files to be moved into any of many folders, and for writes to the files in some.
 
-The kernel tells: inotify on Linux, kqueue elsewhere, which tells of no writes. Where it does not (no
-watch left, a network file system), nothing is told; who looks now and then finds out all the same.
+The kernel reports changes: inotify on Linux, kqueue elsewhere, which does not report writes. Where it cannot
+(no watches left, a network file system) nothing is reported; occasional sweeps find the changes all the same.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ if sys.platform == "linux":
                 self._watches[folder] = self._inotify.add_watch(folder, flags.MOVED_TO | flags.ONLYDIR)
 
         def add_writes(self, folder: str) -> bool:
-            """Wake up, but without news, when a file in the folder is written; return whether that can be."""
+            """Also wake, but without news, when a file in the folder is written; return whether that is possible."""
             try:
                 self._inotify.add_watch(folder, flags.MODIFY | flags.CREATE | flags.ONLYDIR)
             except OSError:
@@ -40,7 +40,7 @@ if sys.platform == "linux":
             """Watch it no longer; harmless when it is not watched."""
             watch = self._watches.pop(folder, None)
             if watch is not None:
-                with contextlib.suppress(OSError):  # the folder is gone, and its watch with it
+                with contextlib.suppress(OSError):  # the folder is gone, and so is its watch
                     self._inotify.rm_watch(watch)
 
         def has_news(self) -> bool:
@@ -61,7 +61,7 @@ else:
             self._folders: dict[str, int] = {}
 
         def add_writes(self, folder: str) -> bool:  # noqa: ARG002 - the other kernel's
-            """Return that writes are not told."""
+            """Return False: writes are not reported."""
             return False
 
         def fileno(self) -> int:

@@ -1,4 +1,4 @@
-"""Time as docmgr and wsm write it: the local date in paths and headings, RFC 3339 with the zone in fields."""
+"""Dates as docmgr and wsm write them: the local date in paths and headings, RFC 3339 with the zone in fields."""
 
 from datetime import datetime
 

@@ -1,8 +1,8 @@
-"""What the system says of processes: which run, which belong to a launch, and under what command.
+"""Facts about processes: which run, which belong to a launch, and their command lines.
 
-A number alone does not name a process, because numbers are used again. A process of a launch is
-known by the launch's id: on the shim's command line, and in the environment of what it runs.
-Linux is read from /proc, which takes microseconds a process; elsewhere psutil asks.
+A pid alone does not identify a process, because pids are reused. A process of a launch is recognised by the
+launch's id: on the shim's command line, and in the environment of its children. On Linux, /proc is read
+directly, which takes microseconds per process; elsewhere psutil is used.
 """
 
 import os
@@ -12,7 +12,7 @@ _MARK = "METAWSM_LAUNCH="
 
 
 def bears(pid: int, launch: str) -> bool:
-    """Return whether the process can be told to be of this launch; a young one perhaps not yet."""
+    """Return whether a process provably belongs to this launch; one that has just started may not do so yet."""
     return launch in command(pid) or carries(pid, launch)
 
 
@@ -23,7 +23,7 @@ def carriers(launch: str) -> tuple[tuple[int, str], ...]:
 
 
 def members(session: int) -> list[int]:
-    """Return the processes of a process session that run, this one excepted."""
+    """Return the running processes of a process session, except this one."""
     return [pid for pid in every() if _session_of(pid) == session and pid != os.getpid() and runs(pid)]
 
 
@@ -37,28 +37,28 @@ def _session_of(pid: int) -> int | None:
 if sys.platform == "linux":
 
     def every() -> list[int]:
-        """Return the numbers of all processes."""
+        """Return the pids of all processes."""
         return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names only
 
     def runs(pid: int) -> bool:
-        """Return whether the process exists and is more than an exit status that waits to be read."""
+        """Return whether the process exists and is not a zombie."""
         return _stat(pid)[:1] not in ([], [b"Z"], [b"X"])
 
     def command(pid: int) -> list[str]:
-        """Return the command line, or nothing for a process that is gone."""
+        """Return the command line, empty for a process that is gone."""
         return [os.fsdecode(word) for word in _read(pid, "cmdline").rstrip(b"\0").split(b"\0")]
 
     def parent(pid: int) -> int | None:
-        """Return the number of the process that a process is a child of."""
+        """Return the pid of a process's parent."""
         fields = _stat(pid)
         return int(fields[1]) if fields else None
 
     def carries(pid: int, launch: str) -> bool:
-        """Return whether the environment that the process was started with has the launch in it."""
+        """Return whether the process was started with the launch's id in its environment."""
         return f"\0{_MARK}{launch}\0".encode() in b"\0" + _read(pid, "environ") + b"\0"
 
     def _stat(pid: int) -> list[bytes]:
-        """Return the fields of /proc/PID/stat from the state on; the name before may hold anything."""
+        """Return the fields of /proc/PID/stat from the state on; the name before it may contain anything."""
         return _read(pid, "stat").rpartition(b")")[2].split()
 
     def _read(pid: int, name: str) -> bytes:
@@ -71,13 +71,13 @@ if sys.platform == "linux":
 else:
 
     def every() -> list[int]:
-        """Return the numbers of all processes."""
+        """Return the pids of all processes."""
         import psutil
 
         return psutil.pids()
 
     def runs(pid: int) -> bool:
-        """Return whether the process exists and is more than an exit status that waits to be read."""
+        """Return whether the process exists and is not a zombie."""
         import psutil
 
         try:
@@ -88,7 +88,7 @@ else:
             return True
 
     def command(pid: int) -> list[str]:
-        """Return the command line, or nothing for a process that is gone."""
+        """Return the command line, empty for a process that is gone."""
         import psutil
 
         try:
@@ -97,7 +97,7 @@ else:
             return []
 
     def parent(pid: int) -> int | None:
-        """Return the number of the process that a process is a child of."""
+        """Return the pid of a process's parent."""
         import psutil
 
         try:
@@ -106,7 +106,7 @@ else:
             return None
 
     def carries(pid: int, launch: str) -> bool:
-        """Return whether the environment that the process was started with has the launch in it."""
+        """Return whether the process was started with the launch's id in its environment."""
         import psutil
 
         try:

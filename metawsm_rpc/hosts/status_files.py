@@ -1,4 +1,4 @@
-"""The files in which agent programs say what they are doing, read where they leave them.
+"""Reads the files in which agents' programs publish their state.
 
 Claude Code (observed with 2.1.197) keeps `sessions/<pid>.json` in its configuration folder while it
 runs interactively, replaces it at each change, and removes it on exit; kill -9 leaves it behind.
@@ -20,9 +20,9 @@ class LocalStatusFiles:
     def claude(
         self, process_sessions: Collection[int], environment: Mapping[str, str]
     ) -> Mapping[int, Mapping[str, Any]]:
-        """Return the status file of the Claude Code in each of these process sessions that has one.
+        """Return Claude Code's status file for each of these process sessions that has one.
 
-        Of several in one session the oldest program's counts: it has started the others.
+        Of several in one session, the oldest program's counts, because it has started the others.
         """
         found: dict[int, list[Mapping[str, Any]]] = {}
         folder = _configuration({**self._environ, **environment}) / "sessions"
@@ -40,7 +40,7 @@ def _configuration(environment: Mapping[str, str]) -> Path:
 def _pids(folder: Path) -> list[int]:
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names only
-    except OSError:  # it has never run, or nobody may look
+    except OSError:  # it has never run, or access is denied
         return []
     return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal())
 
@@ -48,14 +48,14 @@ def _pids(folder: Path) -> list[int]:
 def _process_session(pid: int) -> int | None:
     try:
         return os.getsid(pid)
-    except (OSError, OverflowError):  # the program is gone and has left its file behind
+    except (OSError, OverflowError):  # the program was killed and has left its file behind
         return None
 
 
 def _read(file: Path) -> Mapping[str, Any] | None:
     try:
         status = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):  # removed meanwhile, or only half of it is there
+    except (OSError, ValueError, RecursionError):  # removed meanwhile, or incomplete
         return None
     return status if isinstance(status, dict) else None
 

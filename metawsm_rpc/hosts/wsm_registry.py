@@ -1,10 +1,10 @@
-"""wsm's two kinds of files, so that both programs see the same workspaces and repositories.
+"""wsm's registry and workspace files: sharing them lets both programs see the same workspaces and repositories.
 
     <configuration>/workspace-manager/registry.json           repositories that have a name
                                      /workspaces/<name>.json  a workspace, and its repositories as they were
 
-Both hold the same description of a repository. They are written just as wsm's Go writes them; what
-others have put into them stays.
+Both contain the same description of a repository. They are written exactly as wsm writes them, in Go; fields
+that other programs have added stay.
 """
 
 import json
@@ -45,14 +45,14 @@ _CATEGORIES = {
     "server": "server",
     "client": "client",
 }
-"""What in a repository's top folder makes wsm put it into which category."""
+"""Files in a repository's top folder, and the category that wsm derives from them."""
 
 _GO_VERSION_OF_WSM = "1.23"
 _GO_DIRECTIVE = re.compile(rb"^go[ \t]+(\d+(?:\.\d+)*)", re.MULTILINE)
 
 
 def config_home(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Return where programs keep their configuration, as Go's `os.UserConfigDir` says."""
+    """Return the user's configuration folder, as Go's `os.UserConfigDir` determines it."""
     home = Path(environ.get("HOME") or Path.home())
     if platform == "darwin":
         return home / "Library" / "Application Support"
@@ -72,8 +72,8 @@ class WsmRegistry:
     def record(self, workspace: Workspace, base_branch: str) -> None:
         """Write, or rewrite, the workspace's file; name its repositories in the registry; write its go.work.
 
-        A repository whose name the registry has for another path is left out there: wsm finds
-        repositories by name alone.
+        A repository whose name the registry already has for another path is not added: wsm finds repositories
+        by name alone.
 
         Raises:
             InvalidParamsError: the name cannot be a file's.
@@ -137,7 +137,7 @@ class WsmRegistry:
         }
 
     def repositories(self) -> dict[str, str]:
-        """Return the path of each repository in the registry, by name; of two with one name the last, as wsm does.
+        """Return the path of each repository in the registry, by name; of two with the same name the last, as wsm does.
 
         Raises `HostError` when the registry cannot be read.
         """
@@ -150,7 +150,7 @@ class WsmRegistry:
         return self._base / "workspaces" / f"{name}.json"
 
     def _register(self, workspace: Workspace) -> list[Json]:
-        """Return the registry's description of each repository of a workspace, after adding what is missing."""
+        """Return the registry's description of each repository of a workspace, after adding missing ones."""
         registry = _load(self._registry) or {"repositories": None, "last_scan": _NEVER}
         known = _repositories(registry, self._registry)
         by_path = {Path(repo["path"]).resolve(): repo for repo in known}
@@ -165,7 +165,7 @@ class WsmRegistry:
             # wsm looks for the worktree by this name.
             described.append({**entry, "name": repo.name})
         if added:
-            # People keep links to their configuration here.
+            # The file may be a link into a person's dotfiles.
             replace_file(self._registry.resolve(), _as_go_writes({**registry, "repositories": [*known, *added]}))
         return described
 
@@ -192,20 +192,20 @@ class WsmRegistry:
         }
 
     def _ask(self, repo: str, *args: str) -> str:
-        """Return what git says, or nothing where it has no answer: a repository may be without commits or remote."""
+        """Return git's answer, or nothing where it has none: a repository may have no commits or no remote."""
         return self._git.call(repo, *args, environment={"GIT_OPTIONAL_LOCKS": "0"}, accept=None).text.strip()
 
 
 def _write_go_work(workspace: Workspace) -> bool:
-    """Write a go.work over the Go modules of a workspace, if it has any and no go.work; return whether it has any.
+    """Write a workspace's go.work, if it has Go modules and no go.work; return whether it has modules.
 
-    It asks for the newest Go that one of them asks for, because Go refuses an older one.
+    It requires the newest Go version that one of them requires, because Go refuses an older one.
     """
     modules: dict[str, bytes] = {}
     for repo in workspace.repos:
         module = Path(workspace.path, repo.name, "go.mod")
         try:
-            if module.is_file():  # a repository can hold a link to anything
+            if module.is_file():  # in a repository it may be a link to anything
                 modules[repo.name] = module.read_bytes()
         except OSError as error:
             raise HostError(f"{module} cannot be read: {error.strerror}.") from error
@@ -248,7 +248,7 @@ def _unlike_wsm(file: Path) -> HostError:
 
 
 def _as_go_writes(value: Json) -> bytes:
-    """Return JSON as Go's `json.MarshalIndent` writes it: it escapes what could be HTML or JavaScript."""
+    """Return JSON as Go's `json.MarshalIndent` writes it, which escapes what has a meaning in HTML or JavaScript."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

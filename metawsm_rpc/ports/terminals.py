@@ -85,7 +85,7 @@ class Terminals(Protocol):
         """
 
     def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
-        """Return the pane's pid for each of these launches that runs although `panes` does not list it.
+        """Return which launches run although `panes` does not list them; `launches` maps each to its pane's pid.
 
         Waits a moment for those that are just ending. A server whose socket was removed is told to recreate it,
         so that `panes` may list its launches from now on.

@@ -1,12 +1,12 @@
-"""The checkouts that show a base branch: found, checked for files in the way, and brought along.
+"""The checkouts of a base branch: found, checked for files in the way, and updated along with the branch.
 
-`git update-ref` moves a branch and leaves the files of its checkouts behind. So while the branch is
-locked for the move, `read-tree -m -u OLD NEW` updates index and files; what a person changed in
-files that the move does not touch stays as it is.
+`git update-ref` moves a branch and leaves the files of its checkouts behind. So while the branch is locked for
+the move, `read-tree -m -u OLD NEW` updates index and files; a person's changes to files that the move does not
+touch stay as they are.
 
-A note in the checkout's git directory says, from before the first file is written until after the
-last, which move is under way. With it a later process tells the work of one that was killed (files
-written, a file half written, an index.lock left) from a person's changes.
+A note in the checkout's git directory says, from before the first file is written until after the last, which
+move is under way. With it, a later process distinguishes the work of a killed one (files written, a file half
+written, an index.lock left) from a person's changes.
 """
 
 import os
@@ -33,13 +33,13 @@ _NOTE = "metawsm-move"
 
 
 def checkouts_of(git: Git, source: str, base: str) -> tuple[str, ...]:
-    """Return the folders, of all of a repository's worktrees, that have the branch `base` checked out."""
+    """Return the folders of all worktrees of a repository that have the branch `base` checked out."""
     found = []
     for number, worktree in enumerate(_worktrees(git, source)):
         if worktree.get("branch") == branch_ref(base):
             folder: str | None = worktree["worktree"]
             if not Path(worktree["worktree"], ".git").exists():
-                # Git names the git directory itself where it lies apart (submodules, --separate-git-dir).
+                # Git lists the git directory itself where it is separate (submodules, --separate-git-dir).
                 folder = _main_checkout(git, source) if number == 0 else None
             if folder:
                 found.append(folder)
@@ -47,7 +47,7 @@ def checkouts_of(git: Git, source: str, base: str) -> tuple[str, ...]:
 
 
 def files_in_the_way(git: Git, move: RefMove, exempt: Sequence[str]) -> tuple[str, ...]:
-    """Return the files, relative to their checkout, that keep the move from bringing a checkout along.
+    """Return the files, relative to their checkout, that prevent updating a checkout for the move.
 
     These are changes in files that the move touches, untracked and ignored files where it puts one,
     and conflicts that are not resolved. Nothing is written, not even a refreshed index.
@@ -66,8 +66,8 @@ def files_in_the_way(git: Git, move: RefMove, exempt: Sequence[str]) -> tuple[st
 def advance_checkouts(git: Git, move: RefMove, exempt: Sequence[str]) -> None:
     """Bring every checkout of the base from `old` to `new`; repeatable, also after being killed.
 
-    A checkout whose branch is at a third commit is left alone: somebody else has moved both. Files
-    in the way that are exempt keep their content and differ from the new commit afterwards.
+    A checkout whose branch is at a third commit is left alone: another program has moved both. Exempt files in
+    the way keep their content, and differ from the new commit afterwards.
 
     Raises:
         InTheWayError: a file is in the way; this checkout is untouched.
@@ -79,10 +79,10 @@ def advance_checkouts(git: Git, move: RefMove, exempt: Sequence[str]) -> None:
 
 
 def restore_checkouts(git: Git, move: RefMove) -> None:
-    """Bring every checkout of the base back to `old`; repeatable, and refused by no file.
+    """Bring every checkout of the base back to `old`; repeatable, and no file can prevent it.
 
-    What a person has changed in the meantime keeps its content. Nothing happens when the branch is
-    not at `old`: then there is nothing to take back.
+    Files that a person has changed meanwhile keep their content. Nothing happens when the branch is not at
+    `old`: then there is nothing to undo.
 
     Raises:
         RefLockedError: another git has locked the index.
@@ -93,7 +93,7 @@ def restore_checkouts(git: Git, move: RefMove) -> None:
 
 
 def exemption(checkout: str, exempt: Sequence[str]) -> Callable[[str], bool]:
-    """Return the test whether a path of a checkout is, or is below, one of these absolute paths."""
+    """Return a predicate: whether a path of a checkout is, or is below, one of these absolute paths."""
     top = os.path.realpath(checkout)
     spared = {os.path.realpath(path) for path in exempt}
 
@@ -105,10 +105,10 @@ def exemption(checkout: str, exempt: Sequence[str]) -> Callable[[str], bool]:
 
 
 class _Work(NamedTuple):
-    """What there is to do in one checkout.
+    """The remaining work in one checkout.
 
-    `entries` go into the index as they are; `kept` are paths that read-tree must leave alone;
-    `torn` are files of which only the beginning was written.
+    `entries` go into the index as they are; `kept` are paths that read-tree must leave alone; `torn` are files
+    that were only partly written.
     """
 
     entries: dict[str, Entry | None]
@@ -122,19 +122,19 @@ def _bring(git: Git, checkout: str, start: str, goal: str, may_keep: Callable[[s
     folders = (checkout, git_dir, git.common_dir(checkout))
     note = Path(git_dir, _NOTE)
     interrupted = _is_under_way(note, start, goal)
-    if interrupted:  # a read-tree that outlived its metawsm is waited for
+    if interrupted:  # wait for a read-tree that outlived its metawsm
         wait_until_free(Path(git_dir, "index.lock"), folders, ours=True)
     found = standings(git, checkout, start, changes)
     if not all(_is_done(standing, changes[path], interrupted=interrupted) for path, standing in found.items()):
         work = _repair(git, checkout, changes, found) if interrupted else _plan(checkout, changes, found, may_keep)
         wait_until_free(Path(git_dir, "index.lock"), folders, ours=False)
-        if not interrupted:  # writing it anew would leave a moment without it
+        if not interrupted:  # rewriting it would leave a moment without a note
             note.write_text(f"{start} {goal}\n")
         for path in work.torn:
             Path(checkout, path).unlink()
         if work.entries:
             git.run(checkout, "update-index", "-z", "--index-info", stdin=index_lines(work.entries))
-        # Without this a touched time stamp counts as a change; 1 says that there are other changes.
+        # Without this, a touched timestamp counts as a change; exit code 1 means that there are other changes.
         git.call(checkout, "update-index", "-q", "--refresh", accept=(0, 1))
         kept = {path: changes[path].goal for path in work.kept}
         tree = _tree_with(git, checkout, start, kept) if kept else start
@@ -143,7 +143,7 @@ def _bring(git: Git, checkout: str, start: str, goal: str, may_keep: Callable[[s
 
 
 def _is_done(standing: Standing, change: Change, *, interrupted: bool) -> bool:
-    """Return whether nothing is left to do; a killed read-tree may have removed a file that it did not write yet."""
+    """Return whether nothing is left to do; a killed read-tree may have removed a file before rewriting it."""
     return standing.at_goal and not (interrupted and standing.file == "absent" and change.goal is not None)
 
 
@@ -153,7 +153,7 @@ def _plan(
     found: Mapping[str, Standing],
     may_keep: Callable[[str], bool],
 ) -> _Work:
-    """Return what there is to do in a checkout that nobody has touched; read-tree does nearly all of it."""
+    """Return the work in a checkout where no move was interrupted; read-tree does nearly all of it."""
     work = _Work({}, set(), [])
     obstacles = []
     for path, standing in found.items():
@@ -176,10 +176,10 @@ def _plan(
 
 
 def _repair(git: Git, checkout: str, changes: Mapping[str, Change], found: Mapping[str, Standing]) -> _Work:
-    """Return what there is to do after a read-tree was killed half-way, in either direction.
+    """Return the work after a read-tree was killed midway, in either direction.
 
-    Each path is put wholly at the start, from where read-tree takes it along, or wholly at the goal.
-    What is neither has been changed by a person since, and keeps its content.
+    Each path is brought either fully to the start, from where read-tree continues, or fully to the goal. A path
+    in neither state has been changed by a person since, and keeps its content.
     """
     work = _Work({}, set(), [])
     for path, standing in found.items():
@@ -219,7 +219,7 @@ def _is_torn(git: Git, checkout: str, path: str, change: Change) -> bool:
 
 
 def _tree_with(git: Git, checkout: str, commit: str, entries: Mapping[str, Entry | None]) -> str:
-    """Return a tree like the commit's but for these entries."""
+    """Return a tree like the commit's, with these entries replaced."""
     with tempfile.TemporaryDirectory(prefix="metawsm-") as folder:
         private = {"GIT_INDEX_FILE": f"{folder}/index"}
         git.run(checkout, "read-tree", commit, environment=private)
@@ -228,7 +228,7 @@ def _tree_with(git: Git, checkout: str, commit: str, entries: Mapping[str, Entry
 
 
 def _worktrees(git: Git, source: str) -> Iterable[dict[str, str]]:
-    """Yield what git lists of each worktree, the main one first."""
+    """Yield git's listing of each worktree, the main one first."""
     worktree: dict[str, str] = {}
     for line in (*git.fields(source, "worktree", "list", "--porcelain", "-z"), ""):
         if line:

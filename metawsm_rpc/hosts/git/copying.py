@@ -1,8 +1,8 @@
-"""Copying what git does not carry, such as `.env`, from a source checkout into a new worktree.
+"""Copies files that git does not track, such as `.env`, from a source checkout into a new worktree.
 
-Patterns are globs relative to the checkout: `*` and `?` match within a name (also a leading dot),
-`**` any number of folders; one that matches a folder takes all the files in it. Nothing that exists
-is overwritten, no link leads in or out, and other repositories inside the checkout are left alone.
+Patterns are globs relative to the checkout: `*` and `?` match within a name (also a leading dot), `**` any
+number of folders; a pattern that matches a folder takes all files in it. Existing files are never overwritten,
+no link into or out of the checkout is followed, and nested repositories are skipped.
 """
 
 import os
@@ -19,7 +19,7 @@ from metawsm_rpc.hosts.git.layout import locate
 _NEVER = frozenset({".git", ".metawsm"})
 
 _PART = ".metawsm-part"
-"""A copy has this name until it is whole; one that was cut off is replaced by the next attempt."""
+"""A copy has this name until it is complete; an interrupted one is replaced by the next attempt."""
 
 
 def copy_files(
@@ -27,7 +27,7 @@ def copy_files(
 ) -> tuple[str, ...]:
     """Copy files that match; see `Worktrees.copy_files`. Raises `HostError` for a pattern that leads out.
 
-    `go_on` is called between files, to raise when the work was interrupted.
+    `go_on` is called between files, and raises when the work was interrupted.
     """
     copying = _Copying(Path(source), Path(worktree), go_on)
     layout = locate(copying.source)
@@ -36,7 +36,7 @@ def copy_files(
     wanted: dict[str, None] = {}
     for pattern in patterns:
         wanted |= dict.fromkeys(copying.matches("", _segments(pattern)))
-    # A copy of an earlier attempt, which could not say so any more, is one all the same.
+    # A copy of an earlier attempt that was killed before it returned counts, too.
     return tuple(shown(name) for name in wanted if copying.copy(name) or copying.is_copy(name))
 
 
@@ -78,15 +78,15 @@ class _Copying(NamedTuple):
         return True
 
     def is_copy(self, name: str) -> bool:
-        """Return whether what is there is what a copy would be."""
+        """Return whether the existing file is what the copy would be."""
         return self._is_copyable(name) and is_same(self.source / name, self.worktree / name)
 
     def _is_shared(self, folder: str) -> bool:
-        """Whether a folder belongs to the checkout; a repository in it does when the worktree has it too."""
+        """Whether a folder belongs to the checkout; a nested repository does if the worktree has it, too."""
         return not os.path.lexists(self.source / folder / ".git") or os.path.lexists(self.worktree / folder / ".git")
 
     def _is_copyable(self, name: str) -> bool:
-        """Whether this is a file, or a link that leads to the same place wherever the checkout is."""
+        """Whether this is a file, or a link whose target does not depend on where the checkout is."""
         original = self.source / name
         mode = original.lstat().st_mode
         if not stat.S_ISLNK(mode):
@@ -101,7 +101,7 @@ class _Copying(NamedTuple):
         return not target.is_absolute() and {"..", *_NEVER}.isdisjoint(Path(real).parts)
 
     def _make_parents(self, name: str) -> bool:
-        """Make the folders for a copy; False when a file or a link is where one has to be."""
+        """Create the folders for a copy; return False when a file or a link is in the way."""
         for folder in reversed(Path(name).parents):
             place = self.worktree / folder
             if folder.name and (place.is_symlink() or (place.exists() and not place.is_dir())):
@@ -124,7 +124,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if entry.name.lower() not in _NEVER]
-    except PermissionError:  # such as a database's own folder: what cannot be listed cannot match
+    except PermissionError:  # such as a database's own folder: files that cannot be listed cannot match
         return []
     except OSError as error:
         raise HostError(f"The folder {folder} cannot be read: {error.strerror}.") from error

@@ -1,8 +1,7 @@
-"""Making a worktree exist: look, act, look again, and leave nothing half-made.
+"""Creates a worktree: check, act, check again, and leave nothing half-made.
 
-What git left half-made when it was killed is told from a person's files by two signs: the worktree
-is still locked as "initializing" or has no index, or the note of an earlier turn (`turns.py`) names
-its folder.
+What a killed git has left half-made is distinguished from a person's files by two signs: the worktree is still
+locked as "initializing" or has no index, or the note of an earlier turn (`turns.py`) names its folder.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ _COMMIT_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def add(git: Git, spec: WorktreeSpec) -> Worktree:
-    """Make the worktree exist; see `Worktrees.add`."""
+    """Ensure that the worktree exists; see `Worktrees.add`."""
     if spec.branch.startswith("-"):
         raise HostError(f"{spec.branch!r} cannot be a branch, because git would take it for an option.")
     source = source_layout(spec.source)
@@ -56,7 +55,7 @@ def branch_of(git: Git, checkout: Path, git_dir: Path) -> tuple[str | None, str]
 
 
 def _existing(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Worktree | None:
-    """Return the worktree if it is there, and clear away what an earlier attempt left half-made."""
+    """Return the worktree if it exists, and remove what an earlier attempt left half-made."""
     path = Path(spec.path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise HostError(f"{path} is in the way of a worktree: move it elsewhere, or choose another name.")
@@ -82,7 +81,7 @@ def _existing(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> Workt
 
 
 def is_empty(path: Path) -> bool:
-    """Return whether nothing is at a path, or only an empty folder."""
+    """Return whether there is nothing at a path, or only an empty folder."""
     return not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
 
 
@@ -124,13 +123,13 @@ def _on_failure(undo: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError, MetawsmError):  # the failure itself is what the caller has to know
+        with contextlib.suppress(OSError, MetawsmError):  # the caller needs the original error
             undo()
         raise
 
 
 def _made(source: Layout, path: Path) -> Path:
-    """Look again: return the new worktree's git directory."""
+    """Check the result, and return the new worktree's git directory."""
     git_dir = own_git_dir(source, path)
     if git_dir is None or half_made(git_dir):
         raise HostError(f"git said that it had made a worktree at {path}, and there is none.")
@@ -138,9 +137,9 @@ def _made(source: Layout, path: Path) -> Path:
 
 
 def _create_branch(git: Git, held: Turn, source: Layout, spec: WorktreeSpec, *, cut_off: bool) -> bool:
-    """Make the branch at its start if there is none; returns whether there was none.
+    """Create the branch at its start if it does not exist; returns whether it did not.
 
-    `cut_off` says that an earlier attempt was killed: then a lock that nobody holds is what it left.
+    `cut_off` says that an earlier attempt was killed, so that a lock without a holder is left over from it.
     """
     ref = branch_ref(spec.branch)
     create = ("update-ref", "-m", f"branch: Created from {spec.start}", ref, spec.start, "")
@@ -161,8 +160,8 @@ def _git_worktree_add(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) 
     try:
         git.call(spec.source, "worktree", "add", "--quiet", "--", spec.path, spec.branch, inherit=(held.descriptor,))
     except BaseException as error:
-        # A git that refuses has tidied up, and what is there is not its work. One that was killed, or
-        # whose hook failed, has not.
+        # A git that refuses has cleaned up, so anything here is not its work. One that was killed, or whose
+        # hook failed, has not.
         refused = isinstance(error, CommandError) and error.exit_code == 128
         if not refused or own_git_dir(source, path) is not None:
             with contextlib.suppress(OSError):
@@ -173,9 +172,9 @@ def _git_worktree_add(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) 
 
 
 def _clear_the_way(git: Git, source: Layout, spec: WorktreeSpec) -> bool:
-    """Make git forget worktrees whose folders are gone and that hold on to the path or the branch.
+    """Make git forget worktrees whose folders are gone and that still occupy the path or the branch.
 
-    Returns whether there were any. Raises `HostError` for one that is there, or that a person locked.
+    Returns whether there were any. Raises `HostError` for one that still exists, or that a person has locked.
     """
     cleared = False
     wanted = os.path.realpath(spec.path)
@@ -194,7 +193,7 @@ def _clear_the_way(git: Git, source: Layout, spec: WorktreeSpec) -> bool:
 
 
 def discard(git: Git, held: Turn, source: Layout, spec: WorktreeSpec) -> None:
-    """Remove a half-made worktree, unless it holds files that git did not put there."""
+    """Remove a half-made worktree, unless it contains files that git did not put there."""
     path = Path(spec.path)
     commit = git.commit_of(spec.source, branch_ref(spec.branch)) or spec.start
     tracked = set(git.fields(spec.source, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit))

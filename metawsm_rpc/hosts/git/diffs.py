@@ -1,4 +1,4 @@
-"""The work in a worktree as one diff: what is committed, what is not, and new files, against its base."""
+"""The work in a worktree as one diff against its base: committed, uncommitted and untracked."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -12,7 +12,7 @@ _SAME_EVERYWHERE = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none", "-O/dev/null"),
 )
-"""What a person's configuration could change, said; programs that it names for diffs do not run."""
+"""Overrides a person's diff configuration, and keeps external diff programs from running."""
 
 _PATCH_CONFIGURATION = ("-c", "core.quotePath=false", "-c", "diff.context=3", "-c", "diff.interHunkContext=0")
 
@@ -45,9 +45,9 @@ def diff(git: Git, repo: Repo, *, patch: bool) -> RepoDiff:
 
 
 def merge_base(git: Git, repo: Repo) -> str:
-    """Return the commit where the work in a worktree parted from its base branch.
+    """Return the commit where the work in a worktree branched off its base branch.
 
-    That is the commit where it began when the branch is gone or has no history in common with it.
+    If the base branch is gone or has no common history, that is the recorded commit where the work began.
     """
     found = git.call(
         repo.path,
@@ -66,7 +66,7 @@ def merge_base(git: Git, repo: Repo) -> str:
 def _add_intentions(git: Git, checkout: str, index: Mapping[str, str], nested: Sequence[str]) -> None:
     """Enter new files in the private index without their content, so that git compares them too.
 
-    Files come and go while agents work: those that cannot be read are left out.
+    Files come and go while agents work, so unreadable ones are skipped.
     """
     git.call(
         checkout,
@@ -91,7 +91,7 @@ def _file_changes(fields: Sequence[str], untracked: Collection[str]) -> list[Fil
             statuses[path] = "?" if status == "A" and path in untracked else status
         else:
             additions, deletions, path = field.split("\t", 2)
-            if not path:  # a rename: its two names follow
+            if not path:  # a rename is followed by its two names
                 next(rest)
                 path = next(rest)
             counts[path] = (_count(additions), _count(deletions))

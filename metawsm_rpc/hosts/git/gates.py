@@ -1,4 +1,4 @@
-"""The gates of close: every reason why one worktree's branch may not be merged as things stand."""
+"""The gates of close: all reasons why a worktree's branch may not be merged now."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _OPERATIONS = (
     ("sequencer", "cherry-pick or revert", "git cherry-pick --abort"),
     ("BISECT_LOG", "bisect", "git bisect reset"),
 )
-"""What git leaves in a checkout's own git directory while it waits for a person; the first one names it."""
+"""Files in a checkout's own git directory that mark an unfinished operation; the first match names it."""
 
 
 class _Reason(NamedTuple):
@@ -34,9 +34,8 @@ class _Reason(NamedTuple):
 def gates(git: Git, request: MergeRequest, *, require_clean: bool, exempt: Sequence[str]) -> tuple[Blocked, ...]:
     """Return all reasons why this worktree may not be merged now.
 
-    Without `require_clean` uncommitted work, also in submodules, does not block. Paths at or below
-    `exempt` never do. A worktree that is gone blocks nothing as long as its branch is there: what
-    was committed can be merged.
+    Without `require_clean` uncommitted work, also in submodules, does not block. Paths at or below `exempt`
+    never do. A missing worktree blocks nothing as long as its branch exists: committed work can be merged.
     """
     repo = request.repo
     found = tuple(_source_reasons(repo)) or (
@@ -125,7 +124,7 @@ def _history_reasons(git: Git, repo: Repo) -> Iterator[_Reason]:
 
 
 def _submodule_reasons(git: Git, repo: Repo, merge_base: str, branch: str) -> Iterator[_Reason]:
-    """Look at the submodule commits that the branch brings: the worktree's own submodules go with it."""
+    """Check the submodule commits that the branch brings, because the worktree's own submodules are removed with it."""
     raw = git.fields(
         repo.source,
         *("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", merge_base, branch),
@@ -157,7 +156,7 @@ def _submodule_reasons(git: Git, repo: Repo, merge_base: str, branch: str) -> It
 
 
 def _base_checkout_reasons(git: Git, repo: Repo) -> Iterator[_Reason]:
-    """Find operations on the base itself, which could not be finished once it has moved."""
+    """Find unfinished operations on the base itself, which could not be finished once it has moved."""
     common = Path(git.common_dir(repo.source))
     for git_dir in (common, *common.glob("worktrees/*")):
         operation = _operation(git_dir)
@@ -182,7 +181,7 @@ class _Status:
         branch: the branch that is checked out, or None.
         changed: changed, staged, conflicting and untracked files.
         nested: untracked repositories, and recorded ones that are no submodules but have changed.
-        submodules: those whose commit or files differ from what is recorded.
+        submodules: those whose commit or files differ from the recorded state.
     """
 
     def __init__(self, git: Git, path: str) -> None:
@@ -202,7 +201,7 @@ class _Status:
                 if name == "branch.head":
                     self.branch = None if value == "(detached)" else value
             elif kind == "?":
-                # Of all that is untracked only a repository is listed as a folder.
+                # Among untracked paths, only a repository is listed as a folder.
                 (self.nested if rest.endswith("/") else self.changed).append(rest.removesuffix("/"))
             else:
                 fields = rest.split(" ", 7 if kind == "1" else 9)
@@ -220,7 +219,7 @@ class _Status:
 
 
 def _git_dir_of_worktree(repo: Repo) -> Path | None:
-    """Return the worktree's own git directory; None when the folder is no worktree of the source."""
+    """Return the worktree's own git directory; None when the folder is not a worktree of the source."""
     layout, source = locate(Path(repo.path)), locate(Path(repo.source))
     if layout is None or source is None or layout.common_dir != source.common_dir:
         return None
@@ -228,7 +227,7 @@ def _git_dir_of_worktree(repo: Repo) -> Path | None:
 
 
 def _operation(git_dir: Path) -> tuple[str, str] | None:
-    """Return the name of the operation that waits for a person, and the command that ends it."""
+    """Return the name of an unfinished operation, and the command that ends it."""
     for name, operation, way_out in _OPERATIONS:
         if (git_dir / name).exists():
             return operation, way_out
@@ -236,7 +235,7 @@ def _operation(git_dir: Path) -> tuple[str, str] | None:
 
 
 def _branch_in_operation(git_dir: Path) -> str | None:
-    """Return the branch that a rebase or bisect, which detach HEAD, will go back to."""
+    """Return the branch that a rebase or bisect, which detaches HEAD, will return to."""
     for name in ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"):
         file = git_dir / name
         if file.is_file():
@@ -251,7 +250,7 @@ def _head(git_dir: Path) -> str | None:
 
 
 def _repositories_among_tracked_files(git: Git, path: str) -> Iterator[str]:
-    """Find folders whose files are tracked here and that have been made repositories of their own."""
+    """Find folders with tracked files that have become repositories of their own."""
     folders = {
         parent.as_posix() for file in git.fields(path, "ls-files", "-z") for parent in PurePosixPath(file).parents
     }

@@ -1,7 +1,7 @@
-"""Git as metawsm calls it: never the caller's GIT_* variables, never a prompt, never a shell.
+"""Runs git: never with the caller's GIT_* variables, never with a prompt, never through a shell.
 
-Arguments come from outside: callers pass a branch as a full ref (`branch_ref`) or after
-`--end-of-options`, and a path after `--`, so that a name that begins with `-` is never an option.
+Arguments are external values: callers pass a branch as a full ref (`branch_ref`) or after `--end-of-options`,
+and a path after `--`, so that a name that begins with `-` is never taken for an option.
 """
 
 import os
@@ -20,7 +20,7 @@ ZERO = "0" * 40
 _KEPT_VARIABLES = frozenset(
     {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSH", "GIT_SSH_COMMAND"}
 )
-"""Where a person's configuration is and how they reach remotes; these redirect no repository."""
+"""Variables for a person's configuration and access to remotes; none of them redirects git to another repository."""
 
 _LOST = re.compile(r"^fatal: not a git repository: (.+/worktrees/[^/\n]+)$", re.MULTILINE)
 """What git says in a linked worktree whose repository is not there."""
@@ -29,7 +29,7 @@ _INSTALL_HINT = "Install git 2.38 or newer, for example with `apt install git` o
 
 
 def git_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment that git runs in, from the one that this process was given."""
+    """Return the environment for git, derived from that of this process."""
     environment = {
         name: value for name, value in inherited.items() if not name.startswith("GIT_") or name in _KEPT_VARIABLES
     }
@@ -37,12 +37,12 @@ def git_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def branch_ref(branch: str) -> str:
-    """Return the full name of a branch, which nothing can mistake for an option or a tag."""
+    """Return the full ref of a branch, which cannot be mistaken for an option or a tag."""
     return f"refs/heads/{branch}"
 
 
 def shown(name: str) -> str:
-    r"""Return a file name as text that every client can show; a byte that is not UTF-8 becomes `\xff`."""
+    r"""Return a file name as displayable text; a byte that is not UTF-8 is shown as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -77,7 +77,7 @@ class Git:
             options: options of git itself, such as `("-c", "core.hooksPath=/dev/null")`.
             inherit: file descriptors that git gets.
             timeout: seconds; that of `Commands` by default.
-            accept: the exit codes that are no error; None accepts every one.
+            accept: the exit codes that are not errors; None accepts every one.
         """
         try:
             return self.commands.run(
@@ -108,17 +108,17 @@ class Git:
     def read(
         self, repo: str, *args: str, stdin: str | bytes = b"", environment: Mapping[str, str] | None = None
     ) -> str:
-        """Run git to look only: it takes no lock that would be in somebody's way."""
+        """Run a read-only git command, without optional locks that could block other programs."""
         return self.run(repo, *args, stdin=stdin, environment=_reading(environment))
 
     def ok(self, repo: str, *args: str, environment: Mapping[str, str] | None = None) -> bool:
-        """Answer a question that git answers with exit code 0 or 1; anything else is an error."""
+        """Return whether git exits with 0; 1 means False, and any other exit code is an error."""
         return self.call(repo, *args, environment=_reading(environment), accept=(0, 1)).exit_code == 0
 
     def fields(
         self, repo: str, *args: str, stdin: str | bytes = b"", environment: Mapping[str, str] | None = None
     ) -> list[str]:
-        """Run git to look, with `-z` among `args`, and return what the null characters separate."""
+        """Run a read-only git command with `-z` among `args`, and return its null-separated fields."""
         output = self.call(repo, *args, stdin=stdin, environment=_reading(environment)).text
         return output.removesuffix("\0").split("\0") if output else []
 

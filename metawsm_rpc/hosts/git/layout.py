@@ -1,4 +1,4 @@
-"""Where git keeps what, read from its files: a look that costs microseconds and runs nothing.
+"""Reads the layout of repositories and worktrees from git's files, in microseconds and without running git.
 
 The formats are those of gitrepository-layout(5): `.git` is a folder, or a file that names one; a
 linked worktree's own git directory is `worktrees/<id>` in the common directory and holds `HEAD`,
@@ -48,7 +48,7 @@ def locate(path: Path) -> Layout | None:
 
 
 def source_layout(path: str) -> Layout:
-    """Return the layout of a source. Raises `HostError` when there is no repository any more."""
+    """Return the layout of a source. Raises `HostError` when the repository is gone."""
     layout = locate(Path(path))
     if layout is None:
         raise HostError(f"{path} is not the top of a git repository.")
@@ -61,25 +61,25 @@ def lock_reason(git_dir: Path) -> str | None:
 
 
 def half_made(git_dir: Path) -> bool:
-    """Return whether `git worktree add` was cut off here before the files were checked out."""
+    """Return whether `git worktree add` was interrupted here before the files were checked out."""
     return lock_reason(git_dir) == _INITIALIZING or not (git_dir / "index").is_file()
 
 
 def registered(common_dir: Path, path: Path) -> Iterator[Path]:
-    """Yield the git directories of the linked worktrees that belong to the folder `path`, there or not."""
+    """Yield the git directories of the linked worktrees registered for the folder `path`, whether it exists or not."""
     for git_dir in common_dir.glob("worktrees/*"):
         if leads_back(git_dir, path):
             yield git_dir
 
 
 def leads_back(git_dir: Path, path: Path) -> bool:
-    """Return whether a linked worktree's git directory says that it belongs to the folder `path`."""
+    """Return whether a linked worktree's git directory points back to the folder `path`."""
     dot_git = _line(git_dir / "gitdir")
     return bool(dot_git) and _real((git_dir / str(dot_git)).parent) == _real(path)
 
 
 def unnamed(common_dir: Path, path: Path) -> Iterator[Path]:
-    """Yield the git directories that a `git worktree add` made for `path` and was killed before it wrote so."""
+    """Yield git directories of a `git worktree add` for `path` that was killed before it recorded that path."""
     for git_dir in common_dir.glob("worktrees/*"):
         if git_dir.name.startswith(path.name) and half_made(git_dir) and not _line(git_dir / "gitdir"):
             yield git_dir

@@ -1,9 +1,8 @@
-"""Lock files of git: whether anybody can still hold one, and the removal of those that nobody does.
+"""Git's lock files: whether a process may still hold one, and the removal of stale ones.
 
-Git closes a lock file once it is written and keeps it until the rename, so a lock that no process
-has open can still be held: by a prepared `git update-ref`, by a `git commit` that waits for its
-editor. What proves a lock stale is that no git process that was there when it was written still
-works in the repository.
+Git closes a lock file once it is written and keeps it until the rename, so a lock that no process has open can
+still be held: by a prepared `git update-ref`, or by a `git commit` that waits for its editor. A lock is stale
+if no git process that existed when it was written still works in the repository.
 """
 
 import os
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import psutil
 
 _PATIENCE_SECONDS = 3.0
-"""How long another git may keep a lock before we say so; an editor's `git status` takes milliseconds."""
+"""How long to wait for another git's lock before reporting it; an editor's `git status` takes milliseconds."""
 
 _CLOCK_SLACK_SECONDS = 2.0
 """A process's start and a file's time come from clocks that may differ by this much."""
@@ -27,7 +26,7 @@ _READERS = frozenset(
     {"blame", "cat-file", "credential-cache--daemon", "daemon", "diff", "fsmonitor--daemon", "grep", "help", "log"}
     | {"shortlog", "show", "upload-pack", "whatchanged"}
 )
-"""Subcommands that stay for long and lock neither a branch nor an index."""
+"""Long-running subcommands that lock neither a branch nor an index."""
 
 _OPTIONS_WITH_VALUE = frozenset({"-C", "-c", "--config-env", "--exec-path", "--git-dir", "--namespace", "--work-tree"})
 
@@ -42,7 +41,7 @@ def is_held(lock: Path, folders: Sequence[str]) -> bool:
         return False
     user = os.geteuid()
     if user not in {0, stat.st_uid}:
-        return True  # somebody else's, whose processes cannot be looked into
+        return True  # another user's process, which cannot be inspected
     path = os.path.realpath(lock)
     inside = tuple(os.path.realpath(folder) for folder in folders)
     for process in psutil.process_iter():
@@ -59,9 +58,9 @@ def is_held(lock: Path, folders: Sequence[str]) -> bool:
 
 
 def remove_stale(lock: Path, folders: Sequence[str]) -> bool:
-    """Remove a lock that nobody holds; returns whether the way is free now.
+    """Remove a lock that no process holds; returns whether the lock is gone.
 
-    The caller has to know that the lock is ours.
+    The caller must know that the lock is metawsm's own.
     """
     if is_held(lock, folders):
         return False
@@ -70,7 +69,7 @@ def remove_stale(lock: Path, folders: Sequence[str]) -> bool:
 
 
 def wait_until_free(lock: Path, folders: Sequence[str], *, ours: bool) -> None:
-    """Wait for a lock to go away; one that is `ours` and that nobody holds is removed.
+    """Wait for a lock to be released; one that is `ours` and has no holder is removed.
 
     Raises:
         RefLockedError: it is still there after a few seconds.

@@ -1,4 +1,4 @@
-"""Merging for close, in two phases over many repositories; each part has a module of its own."""
+"""Two-phase merging over many repositories, for close; each part has its own module."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from metawsm_rpc.ports.merging import MergeRequest, RefMove, Rehearsed
 class GitMerging:
     """Implements `metawsm_rpc.ports.merging.Merging` with the git of this machine.
 
-    What is prepared is held by child processes of this one, and let go of when it dies.
+    Prepared moves are held by child processes, and released when this process dies.
     """
 
     def __init__(self, commands: Commands) -> None:
@@ -26,13 +26,13 @@ class GitMerging:
         self._transactions = RefTransactions(self._git)
 
     def gates(self, request: MergeRequest, *, require_clean: bool, exempt: Sequence[str]) -> tuple[Blocked, ...]:
-        """Return every reason, not only the first, why this worktree may not be merged now."""
+        """Return all reasons why this worktree may not be merged now."""
         return gates(self._git, request, require_clean=require_clean, exempt=exempt)
 
     def rehearse(
         self, requests: Sequence[MergeRequest], *, kind: Literal["merge", "fast-forward"], pin_prefix: str | None
     ) -> Rehearsed | tuple[Blocked, ...]:
-        """Make the merge commits of one repository and base, chained in the order given."""
+        """Create the merge commits of one repository and base, chained in the given order."""
         return rehearse(self._git, requests, kind=kind, pin_prefix=pin_prefix)
 
     def checkouts(self, source: str, base: str) -> tuple[str, ...]:
@@ -55,15 +55,15 @@ class GitMerging:
         advance_checkouts(self._git, move, exempt)
 
     def restore_checkouts(self, move: RefMove) -> None:
-        """Bring each checkout back from `new` to `old`; repeatable, and no file stands against it."""
+        """Bring each checkout back from `new` to `old`; repeatable, and no file can prevent it."""
         restore_checkouts(self._git, move)
 
     def commit(self, key: str) -> None:
-        """Let the prepared move happen. Raises `HostError` when git does not confirm it."""
+        """Commit the prepared move. Raises `HostError` when git does not confirm it."""
         self._transactions.commit(key)
 
     def abort(self, key: str) -> None:
-        """Let go of a prepared move; harmless when there is none."""
+        """Abort a prepared move; harmless when there is none."""
         self._transactions.abort(key)
 
     def base_commit(self, source: str, base: str) -> str | None:
@@ -71,7 +71,7 @@ class GitMerging:
         return self._git.commit_of(source, branch_ref(base))
 
     def move(self, move: RefMove) -> None:
-        """Move the branch in one go, for recovery after the decision; harmless when it is done."""
+        """Move the branch in one transaction, for recovery after the decision; harmless when it has moved."""
         self._transactions.move(move)
 
     def unpin(self, source: str, pin_prefix: str) -> None:
@@ -79,16 +79,16 @@ class GitMerging:
         unpin(self._git, source, pin_prefix)
 
     def clear_stale_lock(self, source: str, base: str, new: str | None = None) -> bool:
-        """Remove the locks that a killed git left on a branch and on the HEADs that show it.
+        """Remove the locks that a killed git left on a branch and on the HEADs that point to it.
 
-        The journal has to say that they are ours; with `new` only those of a move to that commit
-        are. Returns whether the branch is free now.
+        The journal must show that they are ours; with `new`, only those of a move to that commit are removed.
+        Returns whether the branch is free now.
         """
         checkouts = checkouts_of(self._git, source, base)
         folders = (source, self._git.common_dir(source), *checkouts)
         branch = Path(folders[1], f"{branch_ref(base)}.lock")
         ours = new is None or new == (_content(branch) or self.base_commit(source, base))
-        # A bare repository has a HEAD, too, and git locks it with the branch that it names.
+        # A bare repository has a HEAD, too, and git locks it together with its branch.
         shows_base = self._git.call(source, "symbolic-ref", "-q", "HEAD", accept=None).text.strip() == branch_ref(base)
         heads = {self._git.git_dir(folder) for folder in (*checkouts, *((source,) if shows_base else ()))}
         locks = (branch, *(Path(head, "HEAD.lock") for head in heads))
@@ -96,12 +96,12 @@ class GitMerging:
         return all(freed)
 
     def interrupt(self) -> None:
-        """End what is running for this object and let it start no more; prepared moves stay prepared."""
+        """Kill the commands that run for this object and refuse to start more; prepared moves stay prepared."""
         self._git.commands.interrupt()
 
 
 def _content(lock: Path) -> str | None:
-    """Return the commit that a branch is about to get; None without a lock."""
+    """Return the commit that a locked branch is about to move to; None without a lock."""
     try:
         return lock.read_text().strip() or "empty"
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Moves of branches in two phases, by git's own ref transactions (`git update-ref --stdin`).
+"""Two-phase moves of branches with git's own ref transactions (`git update-ref --stdin`).
 
-A prepared move is a git process that waits for our word and holds the branch's lock meanwhile:
-nobody else can commit to it. When this process dies, git reads the end of its input and lets go;
-only a git that is killed itself leaves its lock behind.
+A prepared move is a git process that holds the branch's lock while it waits for the next command, so that
+nobody else can commit to the branch. When this process dies, git reaches the end of its input and releases the
+lock; only a git that is itself killed leaves its lock behind.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from metawsm_rpc.hosts.git.git import Git, branch_ref, git_environment
 from metawsm_rpc.ports.merging import RefMove
 
 _ANSWER_SECONDS: Final = 60.0
-"""Git answers at once; a person's reference-transaction hook may think about it."""
+"""Git answers at once, but a person's reference-transaction hook may take time."""
 
 _END_SECONDS: Final = 5.0
 
@@ -33,11 +33,11 @@ class RefTransactions:
         self._prepared: dict[str, _Transaction] = {}
 
     def prepare(self, key: str, move: RefMove) -> None:
-        """Lock the branch for the move; what was prepared under the key before is let go of.
+        """Lock the branch for the move, after aborting what was prepared under the key before.
 
         Raises:
             BaseMovedError: the branch is not at `old` any more.
-            RefLockedError: somebody else has locked it, or a hook refuses. Nothing is locked by us then.
+            RefLockedError: another process has locked it, or a hook refuses; then nothing is locked by us.
         """
         self.abort(key)
         transaction = _Transaction(self._git, _home(self._git, move))
@@ -54,7 +54,7 @@ class RefTransactions:
         self._prepared[key] = transaction
 
     def commit(self, key: str) -> None:
-        """Let the prepared move happen. Raises `HostError` when git does not confirm it."""
+        """Commit the prepared move. Raises `HostError` when git does not confirm it."""
         transaction = self._prepared.pop(key, None)
         if transaction is None:
             raise HostError(f"Nothing is prepared for {key}, so there is nothing to commit.")
@@ -67,13 +67,13 @@ class RefTransactions:
             raise HostError(f"git did not confirm the prepared move for {key}: {last_words(said) or 'it was ended'}")
 
     def abort(self, key: str) -> None:
-        """Let go of a prepared move; harmless when there is none."""
+        """Abort a prepared move; harmless when there is none."""
         transaction = self._prepared.pop(key, None)
         if transaction is not None:
             transaction.end()
 
     def move(self, move: RefMove) -> None:
-        """Move the branch in one go; harmless when it has `new` already, alone or below later commits.
+        """Move the branch in one transaction; harmless when it already contains `new`.
 
         Raises:
             BaseMovedError: the branch is neither at `old` nor contains `new`.
@@ -102,15 +102,15 @@ class RefTransactions:
 
 
 class _Transaction:
-    """One `git update-ref --stdin` that waits for our word."""
+    """One `git update-ref --stdin` process that waits for commands."""
 
     def __init__(self, git: Git, folder: str) -> None:
         self._commands = git.commands
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end(); a pipe could fill up with a hook's words
         try:
-            # A session of its own: a Ctrl-C in the terminal must not end it between two repositories.
-            # Python closes all other descriptors in every child, so that no other child of ours keeps
-            # this one's input open when we die.
+            # A session of its own: a Ctrl-C in the terminal must not end it between two repositories. Python
+            # closes all other descriptors in every child, so no other child of ours keeps this one's input open
+            # when we die.
             self._process = subprocess.Popen(
                 ("git", "update-ref", "--stdin", "-z", "-m", "metawsm: close"),
                 cwd=folder,
@@ -135,7 +135,7 @@ class _Transaction:
         return self._read_lines(len(names), interruptible=interruptible) == [f"{name}: ok".encode() for name in names]
 
     def end(self) -> str:
-        """Close git's input, on which it lets go of what it holds, and return what it said to standard error."""
+        """Close git's input, so that it releases its locks, and return its standard error."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -167,7 +167,7 @@ class _Transaction:
 
 
 def _home(git: Git, move: RefMove) -> str:
-    """Return where to run git, so that the move enters the reflog of the HEAD that shows the branch."""
+    """Return where to run git, so that the move is recorded in the reflog of the HEAD that points to the branch."""
     return next(iter(checkouts_of(git, move.source, move.base)), move.source)
 
 

@@ -1,4 +1,4 @@
-"""The worktrees that a repository lists, among them those whose folders are gone."""
+"""The worktrees that a repository has registered, including those whose folders are gone."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from metawsm_rpc.hosts.git.snapshots import keep_commit
 
 
 def registrations(git: Git, repo: str) -> list[dict[str, str]]:
-    """Return what git lists of a repository's worktrees, the main one first: attribute to value, or to nothing."""
+    """Return git's listing of a repository's worktrees as attributes with values (or empty), the main one first."""
     listed: list[dict[str, str]] = []
     for field in git.fields(repo, "worktree", "list", "--porcelain", "-z"):
         name, _, value = field.partition(" ")
@@ -33,8 +33,8 @@ def forget(
 ) -> tuple[tuple[str, str], ...]:
     """Make git forget a worktree whose folder is gone.
 
-    A commit that only its detached HEAD had is kept below the ref `keep_under`; returns the
-    `(ref, commit)` that had to be made. Raises `HostError` when a person locked the worktree.
+    A commit that only its detached HEAD had is kept below the ref `keep_under`; returns each `(ref, commit)`
+    that was created. Raises `HostError` when a person has locked the worktree.
     """
     import shutil
 

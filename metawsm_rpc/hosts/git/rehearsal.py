@@ -1,8 +1,8 @@
-"""Merges made ahead of time, as commits that no branch shows yet.
+"""Merges made ahead of time, as commits that no branch contains yet.
 
-`git merge-tree` merges without a checkout, but it reads `.gitattributes` from the folder that it
-runs in: where the same files decide as in the base, else `-merge`, `merge=union` and merge drivers
-would go by whatever happens to lie there.
+`git merge-tree` merges without a checkout, but reads `.gitattributes` from the folder that it runs in. That
+folder must have the attributes of the base, or else `-merge`, `merge=union` and merge drivers would depend on
+unrelated files.
 """
 
 import contextlib
@@ -110,7 +110,7 @@ def _commit(git: Git, request: MergeRequest, tree: str, parents: Sequence[str], 
     sign = (
         signed
         and git.call(source, "config", "--type=bool", "--get", "commit.gpgSign", accept=(0, 1)).text.strip() == "true"
-    )  # which commit-tree does not look at
+    )  # which commit-tree ignores
     return git.run(
         source,
         *("commit-tree", *(("-S",) if sign else ()), *(word for parent in parents for word in ("-p", parent)), tree),
@@ -123,8 +123,8 @@ def _commit(git: Git, request: MergeRequest, tree: str, parents: Sequence[str], 
 def _where_attributes_hold(git: Git, source: str, base: str, commit: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield a folder whose `.gitattributes` are those of a commit, and the environment for git there.
 
-    That is a checkout of the base whose attributes are the commit's, because merge drivers may be
-    given by relative paths and submodules can be looked into; else a temporary folder.
+    Preferably a checkout of the base with the same attributes, because merge drivers may have relative paths
+    and submodules can be inspected there; else a temporary folder.
     """
     for checkout in checkouts_of(git, source, base):
         if git.ok(checkout, "diff", "--quiet", "--no-ext-diff", "--ignore-submodules=all", commit, "--", _ATTRIBUTES):

@@ -1,4 +1,4 @@
-"""Remotes: bringing a branch up to date from one, and pushing a branch to one."""
+"""Remotes: fetching a branch from one, and pushing a branch to one."""
 
 from metawsm_rpc.errors import CommandError, HostError
 from metawsm_rpc.hosts.git.git import Git, branch_ref
@@ -10,8 +10,8 @@ _CONFIGURED = "%(upstream:remotename)%00%(upstream:remoteref)%00%(push:remotenam
 def fetch(git: Git, source: str, branch: str) -> str | None:
     """Bring a branch up to date from its remote, and return where new work on it begins; see `Worktrees.fetch`.
 
-    The remote-tracking ref always moves. The branch itself moves only by fast-forward, and only
-    while no worktree has it checked out: files that a person has open do not change under them.
+    The remote-tracking ref always moves. The branch itself moves only by fast-forward, and only while no
+    worktree has it checked out, so that no files change under a person's hands.
     """
     remote, theirs, _, _ = _configured(git, source, branch)
     remote = remote or _usual_remote(git, source)
@@ -43,7 +43,7 @@ def push(git: Git, source: str, branch: str) -> None:
 
 
 def _configured(git: Git, source: str, branch: str) -> list[str]:
-    """Return where a branch comes from and where it is pushed to: two times remote and ref there, or empty."""
+    """Return a branch's upstream and push target, each as remote and ref, or empty."""
     said = git.read(source, "for-each-ref", f"--format={_CONFIGURED}", branch_ref(branch))
     return said.split("\0") if said else ["", "", "", ""]
 
@@ -57,7 +57,7 @@ def _usual_remote(git: Git, source: str) -> str:
 
 
 def _fast_forward(git: Git, source: str, ref: str, target: str) -> str | None:
-    """Move a branch that nobody has checked out; returns the newest commit that has all of the branch."""
+    """Move a branch that is not checked out; returns the newest commit that contains the whole branch."""
     old, new = git.commit_of(source, ref), git.commit_of(source, target)
     if old is None or new is None or old == new or not git.ok(source, "merge-base", "--is-ancestor", old, new):
         return old

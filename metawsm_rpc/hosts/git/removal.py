@@ -1,8 +1,8 @@
-"""Taking worktrees away without losing what they hold.
+"""Removes worktrees without losing their contents.
 
-Commits on a branch stay with the branch. Changed and untracked files, and commits that no branch
-has, are kept under a snapshot ref first. What no ref can keep (ignored files, nested repositories,
-commits of submodules) keeps the worktree.
+Commits on a branch stay with the branch. Changed and untracked files, and commits that no branch has, are first
+saved under a snapshot ref. A worktree with anything that no ref can hold (ignored files, nested repositories,
+commits of submodules) is kept.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ class _KeptError(Exception):
 
 
 def remove(git: Git, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) -> Removal:
-    """Remove a worktree and lose nothing; see `Worktrees.remove`."""
+    """Remove a worktree without losing anything; see `Worktrees.remove`."""
     path = Path(repo.path)
     if not os.path.lexists(path) and locate(Path(repo.source)) is None:
         return Removal(repo.path, removed=True, reason=None, snapshots=())
@@ -56,7 +56,7 @@ def remove(git: Git, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) ->
 
 
 def roll_back(git: Git, path: str, source: str, branch: str, start: str) -> Removal:
-    """Take back an `add`; see `Worktrees.roll_back`."""
+    """Undo an `add`; see `Worktrees.roll_back`."""
     try:
         layout = _source(source)
         git_dir = _usable_git_dir(git, layout, WorktreeSpec(source, path, branch, start))
@@ -73,7 +73,7 @@ def roll_back(git: Git, path: str, source: str, branch: str, start: str) -> Remo
 
 
 def delete_branch(git: Git, source: str, branch: str) -> bool:
-    """Delete a branch with its configuration; False when it is checked out somewhere."""
+    """Delete a branch with its configuration; return False when it is checked out somewhere."""
     return git.call(source, "branch", "--delete", "--force", "--quiet", "--", branch, accept=(0, 1)).exit_code == 0
 
 
@@ -165,7 +165,7 @@ def _refuse_work(git: Git, source: Layout, git_dir: Path, spec: WorktreeSpec) ->
 
 
 def _first_head(git_dir: Path) -> str | None:
-    """Return the commit that was checked out when the worktree was made, as its reflog says."""
+    """Return the commit that was checked out when the worktree was created, according to its reflog."""
     try:
         lines = (git_dir / "logs" / "HEAD").read_bytes().split(b"\n", 1)
     except FileNotFoundError:
@@ -198,7 +198,7 @@ def _remove_worktree(git: Git, source: str, path: str, *, force: bool) -> None:
     except CommandError as error:
         if force or "submodules" not in error.stderr:
             raise
-        # Git refuses all worktrees with submodules; these have been looked into.
+        # Without force, git refuses every worktree with submodules; these have been checked.
         git.run(source, "worktree", "remove", "--force", "--", path)
 
 

@@ -1,4 +1,4 @@
-"""Snapshots: what a worktree holds, as a commit under a ref, so that removing the worktree loses nothing."""
+"""Snapshots: the contents of a worktree as a commit under a ref, so that removing the worktree loses nothing."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ _NOBODY = {
     for role in ("AUTHOR", "COMMITTER")
     for part, value in (("NAME", "metawsm"), ("EMAIL", "metawsm@localhost"))
 }
-"""Who makes a snapshot when git does not know who the person is."""
+"""The committer of a snapshot when git has no identity configured."""
 
 
 @contextmanager
 def private_index(checkout: str) -> Iterator[dict[str, str]]:
-    """Copy a checkout's index for the block; yields the variables that make git use the copy.
+    """Copy a checkout's index for the block; yields the environment that makes git use the copy.
 
-    The checkout's own index stays as it is, also when git refreshes or fills this one.
+    The checkout's own index stays unchanged, even when git refreshes or fills the copy.
     """
     import shutil
     import tempfile
@@ -29,7 +29,8 @@ def private_index(checkout: str) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="metawsm-") as folder:
         copy = Path(folder) / "index"
         if layout is not None and (layout.git_dir / "index").is_file():
-            # With its time: by that git knows which files may have changed in the second of their checkout.
+            # Keep its timestamp: git uses it to find files that may have changed in the second of their
+            # checkout.
             shutil.copy2(layout.git_dir / "index", copy)
         yield {"GIT_INDEX_FILE": str(copy)}
 
@@ -37,17 +38,17 @@ def private_index(checkout: str) -> Iterator[dict[str, str]]:
 def snapshot(git: Git, checkout: str, message: str, leave_out: Iterable[str] = ()) -> str:
     """Make a commit, on top of HEAD, of everything in a checkout that git does not ignore.
 
-    Untracked files in `leave_out` do not come in.
+    Untracked files in `leave_out` are excluded.
 
-    What is staged and differs from the files becomes a second parent, as in `git stash`. Returns
-    the commit; no ref, no index and no file is changed.
+    Staged content that differs from the files becomes a second parent, as in `git stash`. Returns the commit;
+    no ref, no index and no file is changed.
     """
     identity = {} if _has_identity(git, checkout) else _NOBODY
     head, head_tree = git.read(checkout, "rev-parse", "HEAD", "HEAD^{tree}").split("\n")
     with private_index(checkout) as index:
         try:
             staged = git.run(checkout, "write-tree", environment=index)
-        except CommandError:  # conflicts have no tree, and their versions are commits already
+        except CommandError:  # an index with conflicts has no tree, and both sides are commits already
             staged = head_tree
         git.run(
             checkout,
@@ -67,7 +68,7 @@ def snapshot(git: Git, checkout: str, message: str, leave_out: Iterable[str] = (
 
 
 def keep_commit(git: Git, repo: str, commit: str, ref: str) -> bool:
-    """Point `ref` at a commit unless a branch or tag has it; returns whether that was needed."""
+    """Point `ref` at a commit unless a branch or tag contains it; returns whether that was necessary."""
     holders = ("refs/heads", "refs/tags", "refs/remotes")
     if git.read(repo, "for-each-ref", "--count=1", f"--contains={commit}", *holders):
         return False
@@ -82,9 +83,9 @@ def kept_below(git: Git, repo: str, prefix: str) -> tuple[tuple[str, str], ...]:
 
 
 def same_snapshot(git: Git, repo: str, prefix: str, commit: str) -> tuple[str, str] | None:
-    """Return `(ref, commit)` of a snapshot below the prefix that holds what this one holds, if there is one.
+    """Return `(ref, commit)` of an earlier snapshot below the prefix with the same content, if there is one.
 
-    A removal that was cut off has left it; the times of the two differ.
+    An interrupted removal has left it; only the timestamps of the two differ.
     """
     content = _content(git, repo, commit)
     for ref, kept in kept_below(git, repo, prefix):
@@ -94,7 +95,7 @@ def same_snapshot(git: Git, repo: str, prefix: str, commit: str) -> tuple[str, s
 
 
 def _content(git: Git, repo: str, commit: str) -> tuple[str, ...]:
-    """Return what makes a snapshot: its tree, the commit below it, and the trees of what was staged."""
+    """Return the content of a snapshot: its tree, its parent commit, and the trees of what was staged."""
     tree, *parents = git.read(repo, "log", "-1", "--format=%T %P", commit).split()
     return (tree, *parents[:1], *(git.read(repo, "log", "-1", "--format=%T", staged) for staged in parents[1:]))
 

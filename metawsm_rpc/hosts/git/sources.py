@@ -1,9 +1,9 @@
-"""Which repositories a root has, and under which names.
+"""The repositories of a root, and their names.
 
-The policy's own names come first, then the root itself and the folders directly below it, then
-those of wsm's registry, which knows the repositories of every root. A repository is itself by the
-real path of its git common directory, so that it has one name however many ways lead to it, and a
-linked worktree is none of its own.
+The policy's own names come first, then the root itself and the folders directly below it, then those of wsm's
+registry, which knows the repositories of every root. A repository is identified by the real path of its git
+common directory, so that it has one name however many paths lead to it, and a linked worktree is not a
+repository of its own.
 """
 
 import os
@@ -21,9 +21,9 @@ _REFS = "%(refname)%00%(symref)%00%(HEAD)"
 def discover(
     git: Git, root: str, configured: Mapping[str, str], registry: Sequence[tuple[str, str]]
 ) -> tuple[Source, ...]:
-    """Return the repositories that have a name at `root`, in the order of precedence.
+    """Return the repositories known at `root`, in order of precedence.
 
-    What cannot be used is left out; `problem` says why.
+    Unusable ones are left out; `problem` says why.
 
     Args:
         git: runs one git command in each repository.
@@ -105,7 +105,7 @@ def _absolute(root: str, path: str) -> Path:
 
 
 def _home(place: Path, layout: Layout) -> Path:
-    """Return where the repository of a linked worktree lives, for a worktree may go away."""
+    """Return the main checkout of a linked worktree's repository, because a worktree may be removed."""
     if not layout.linked:
         return place
     return layout.common_dir.parent if layout.common_dir.name == ".git" else layout.common_dir

@@ -1,4 +1,4 @@
-"""What `git status` says of a checkout, in git's machine format (porcelain version 2)."""
+"""Parses `git status` in git's machine-readable format (porcelain version 2)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -27,12 +27,12 @@ class Status(NamedTuple):
 
     @property
     def dirty(self) -> tuple[str, ...]:
-        """Changed and untracked files: what keeps a checkout from being clean."""
+        """Changed and untracked files; a clean checkout has none."""
         return self.changed + self.untracked
 
 
 def status(git: Git, checkout: str, *, ignored: bool = False) -> Status:
-    """Return the status of a checkout; `ignored` files are listed, one by one, only when asked for."""
+    """Return the status of a checkout; with `ignored`, ignored files are listed, too, one by one."""
     fields = git.fields(
         checkout,
         *("status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--find-renames"),
@@ -71,14 +71,14 @@ def observe(git: Git, repo: Repo) -> Repo:
         now = status(git, repo.path)
         ahead, behind = (None, None) if now.head is None else ahead_and_behind(git, repo.path, repo.base)
     except HostError:
-        if locate(Path(repo.path)) is None:  # removed in this moment
+        if locate(Path(repo.path)) is None:  # it is being removed
             return observe(git, repo)
         raise
     return repo._replace(head=now.head, dirty_files=len(now.dirty), ahead=ahead, behind=behind)
 
 
 def ahead_and_behind(git: Git, checkout: str, base: str) -> tuple[int | None, int | None]:
-    """Count the commits that only HEAD has, and those that only `base` has; None when there is no base."""
+    """Count the commits that only HEAD has and those that only `base` has; None when there is no base."""
     try:
         counted = git.read(checkout, "rev-list", "--left-right", "--count", f"HEAD...{branch_ref(base)}", "--")
     except CommandError:

@@ -1,7 +1,7 @@
-"""Submodules of a worktree: filled from what the source has on this machine, and never lost.
+"""Submodules of a worktree: initialised from the source's local repositories, and never lost.
 
-Git keeps the repositories of submodules in `modules/` of each worktree's own git directory, so that
-a worktree's submodules have commits of their own, which go when the worktree does.
+Git keeps the repositories of submodules in `modules/` of each worktree's own git directory, so a worktree's
+submodules can have commits of their own, which are removed with the worktree.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,11 +15,11 @@ _GITLINK = "160000"
 
 
 def initialise(git: Git, source: Path, worktree: Path, *, anew: bool = False) -> None:
-    """Initialise in a worktree the submodules that its source has initialised, and theirs.
+    """Initialise in a worktree the submodules that its source has initialised, recursively.
 
-    One whose commit the source has is made from there, without a network; another from where its
-    repository is configured to come from. `anew` says that an earlier attempt was cut off, so that
-    what is there may be half a clone and is nobody's work.
+    A submodule whose commit the source has is cloned from there, without a network; others from their
+    configured remote. `anew` says that an earlier attempt was interrupted, so that an existing one may be half
+    a clone, and contains no work.
     """
     if not (worktree / ".gitmodules").is_file():
         return
@@ -107,8 +107,8 @@ def _recorded(git: Git, worktree: Path) -> dict[str, str]:
 
 
 def _clone(git: Git, name: str, path: str, origin: Path, worktree: Path) -> None:
-    # As variables, because a name may hold what `-c name=value` would take for the value. Git allows
-    # a clone from a local path only on demand since 2.38.1; this one is from the person's own source.
+    # As variables, because a name may contain `=`, which `-c name=value` would misread. Git allows a clone from
+    # a local path only on demand since 2.38.1; this one is from the person's own source.
     given = {
         f"submodule.{name}.url": str(origin),
         "protocol.file.allow": "always",
@@ -138,7 +138,7 @@ def _has(git: Git, repo: Path, commit: str) -> bool:
 
 
 def _populated(git: Git, worktree: Path) -> Iterator[str]:
-    """Yield the submodules that are checked out, theirs after them, by path relative to the worktree."""
+    """Yield the checked-out submodules, each followed by its own, by path relative to the worktree."""
     for path in _recorded(git, worktree):
         if (worktree / path / ".git").exists():
             yield path
@@ -146,7 +146,7 @@ def _populated(git: Git, worktree: Path) -> Iterator[str]:
 
 
 def _stores(modules: Path) -> Iterator[Path]:
-    """Yield the submodule repositories below a `modules` folder; a name may have slashes."""
+    """Yield the submodule repositories below a `modules` folder; a name may contain slashes."""
     if not modules.is_dir():
         return
     for folder in modules.iterdir():

@@ -1,7 +1,7 @@
-"""Bringing a base branch into a worktree's branch, by merge or rebase, as a person would there.
+"""Brings a base branch into a worktree's branch, by merge or rebase, as a person would there.
 
-Hooks of the repository run, conflicts stay in the files. What git would overwrite without a word
-(ignored files that the base now has) is refused first.
+The repository's hooks run, and conflicts stay in the files. If git would silently overwrite something (ignored
+files that the base now has), sync refuses first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from metawsm_rpc.hosts.git.submodules import update
 from metawsm_rpc.ports.worktrees import SyncResult
 
 _QUIETLY = {"GIT_EDITOR": "true", "GIT_SEQUENCE_EDITOR": "true"}
-"""Nobody sits at an editor: messages stay as git proposes them."""
+"""No editor is opened: commit messages stay as git proposes them."""
 
 _COMMANDS = {
     "merge": ("merge", "--quiet", "--no-edit", "--ff", "--commit", "--no-squash", "--no-autostash"),
@@ -59,7 +59,7 @@ def sync(git: Git, repo: Repo, strategy: Literal["merge", "rebase"]) -> SyncResu
             return SyncResult("conflict", tuple(map(shown, conflicted)))
         if operation(layout.git_dir) is None:
             raise
-        git.run(repo.path, strategy, "--abort")  # such as a hook that refused: leave nothing half-done
+        git.run(repo.path, strategy, "--abort")  # for example a hook refused: leave nothing half-done
         said = next(iter(error.stderr.strip().splitlines()), "")
         raise HostError(
             f"The {strategy} at {repo.path} was taken back because git would not finish it: {said}",

@@ -1,4 +1,4 @@
-"""What a move between two commits changes, and how far a checkout's index and files are with it.
+"""The changes between two commits, and how far a checkout's index and files have followed them.
 
 Git's own answer (`read-tree -n -m -u`) is not enough: it says yes and then overwrites ignored files,
 takes a touched file for a changed one, and names only the first file in the way.
@@ -34,9 +34,9 @@ class Change(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How far one path is: its index entry, its file, and what stands there if that is neither.
+    """The progress of one path: its index entry, its file, and what is in the way if it is neither.
 
-    A file that is the same in both counts as `start`.
+    A file that is the same in both commits counts as `start`.
     """
 
     entry: Literal["start", "goal", "other"]
@@ -45,7 +45,7 @@ class Standing(NamedTuple):
 
     @property
     def at_start(self) -> bool:
-        """Whether git would take the path along; it lets go of a file that was deleted."""
+        """Whether git would update the path; it accepts a deleted file."""
         return self.entry == "start" and self.file in {"start", "absent"}
 
     @property
@@ -61,13 +61,13 @@ def changes_between(git: Git, repo: str, start: str, goal: str) -> dict[str, Cha
 
 
 def unmerged_files(git: Git, checkout: str) -> tuple[str, ...]:
-    """Return the files whose conflicts nobody has resolved yet; they bar every move."""
+    """Return the files with unresolved conflicts; they block every move."""
     listed = git.fields(checkout, "ls-files", "-z", "--unmerged")
     return tuple(dict.fromkeys(line.partition("\t")[2] for line in listed))
 
 
 def standings(git: Git, checkout: str, start: str, changes: Mapping[str, Change]) -> dict[str, Standing]:
-    """Return how far a checkout is with each change that leads on from the commit `start`."""
+    """Return the progress of a checkout with each change that starts at the commit `start`."""
     if not changes:
         return {}
     raw = git.fields(
@@ -96,7 +96,7 @@ def standings(git: Git, checkout: str, start: str, changes: Mapping[str, Change]
 
 
 def index_lines(entries: Mapping[str, Entry | None]) -> str:
-    """Return what `git update-index -z --index-info` reads to make these the index's entries."""
+    """Return the input for `git update-index -z --index-info` that sets these index entries."""
     return "".join(
         f"{entry.mode} {entry.object_id}\t{path}\0" if entry else f"0 {'0' * 40}\t{path}\0"
         for path, entry in entries.items()
@@ -115,9 +115,9 @@ def _entry(mode: str, object_id: str) -> Entry | None:
 
 
 def _obstacle(checkout: str, path: str, change: Change, changes: Mapping[str, Change]) -> str | None:
-    """Return what stands at a path: itself, a file above or below it that no change explains, or None.
+    """Return what occupies a path: itself, a file above or below it that no change explains, or None.
 
-    A folder is no obstacle when all that is in it is judged as a change of its own.
+    A folder is not an obstacle if everything in it is a change of its own.
     """
     parts = path.split("/")
     for depth in range(1, len(parts)):
@@ -146,9 +146,9 @@ def _first_stranger(checkout: str, folder: str, known: Collection[str]) -> str |
 
 
 def _matching(git: Git, checkout: str, entries: Mapping[str, Entry | None]) -> set[str]:
-    """Return the paths whose file is what its entry says, as git compares: with filters and attributes.
+    """Return the paths whose file matches its entry, compared as git does, with filters and attributes.
 
-    A private index that has only these entries does it, so that no time stamp can mislead.
+    It uses a private index with only these entries, so that no timestamp can mislead.
     """
     expected = {path: entry for path, entry in entries.items() if entry and entry.mode != _GITLINK}
     if not expected:

@@ -1,8 +1,7 @@
-"""Turns at a repository: `git worktree add` is done by one at a time, over threads and processes.
+"""Turns at a repository: only one thread of all processes runs `git worktree add` in it at a time.
 
-Two at once race for the repository's configuration lock. The kernel keeps the turn (flock) and gives
-it on when its holder dies. Git inherits it, so that a git that outlives a killed metawsm is waited
-for and not raced with.
+Two at once would race for the repository's configuration lock. The turn is an flock, which the kernel releases
+when its holder dies. Git inherits it, so that others wait for a git that outlives a killed metawsm.
 """
 
 import fcntl
@@ -17,10 +16,10 @@ from metawsm_rpc.errors import HostError
 from metawsm_rpc.hosts.commands import Commands
 
 _FILE = "metawsm-worktree-add"
-"""In the git common directory; it stays there, and names the folders that are being made."""
+"""In the git common directory. It stays there, and names the folders that are being created."""
 
 _LOOK_SECONDS = 0.02
-"""How often a waiter looks whether it was interrupted, and whether another process has finished."""
+"""How often a waiting thread checks for an interrupt and for the end of another turn."""
 
 _threads: dict[str, threading.Lock] = {}
 
@@ -36,15 +35,15 @@ class Turn:
         self.descriptor = descriptor
 
     def began(self, path: str) -> bool:
-        """Whether the folder `path` was being made when somebody's turn was cut off."""
+        """Whether the folder `path` was being created when an earlier turn was interrupted."""
         return path in self._noted()
 
     def begin(self, path: str) -> None:
-        """Note that the folder `path` is being made from nothing."""
+        """Record that the folder `path` is being created."""
         self._note([*self._noted(), path])
 
     def end(self, path: str) -> None:
-        """Note that the folder `path` is whole, or gone."""
+        """Record that the folder `path` is complete, or gone."""
         self._note([noted for noted in self._noted() if noted != path])
 
     def _noted(self) -> list[str]:
@@ -63,8 +62,7 @@ def turn(commands: Commands, common_dir: Path) -> Iterator[Turn]:
 
     Raises:
         InterruptedStepError: `commands` was interrupted while waiting.
-        HostError: nobody gave the turn on within the time limit of `commands`, or the repository
-            cannot be written to.
+        HostError: no turn became free within the time limit of `commands`, or the repository is not writable.
     """
     thread = _threads.setdefault(str(common_dir), threading.Lock())
     waiting = f"Adding a worktree to {common_dir}"
@@ -76,7 +74,7 @@ def turn(commands: Commands, common_dir: Path) -> Iterator[Turn]:
             try:
                 yield Turn(descriptor)
             finally:
-                # Said and not left to close(): something that a hook left running may have inherited it.
+                # Explicitly, because a process that a hook left running may have inherited the descriptor.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         thread.release()

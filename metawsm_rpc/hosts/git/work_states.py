@@ -1,7 +1,7 @@
-"""The state of the work in a worktree, in one cheap look: whether it has moved, and when it last did.
+"""The state of the work in a worktree, read cheaply: whether it has changed, and when it last did.
 
-A commit moves HEAD. What is not committed moves when a file's content does: one that was merely
-written again, as by a build, is the same work.
+A commit changes HEAD. Uncommitted work changes when the content of a file does; a file that was merely
+rewritten, as by a build, is the same work.
 """
 
 import os
@@ -19,10 +19,10 @@ from metawsm_rpc.ports.worktrees import WorkState
 _FIELDS_BEFORE_PATH = {"1": 8, "u": 10}
 
 _LONGEST_READ = 1 << 20
-"""Of a file that is larger, size and time stand for the content."""
+"""For larger files, size and modification time stand for the content."""
 
 _MOST_READ = 1 << 25
-"""So many bytes are read of all files together."""
+"""The limit for all files together, in bytes."""
 
 
 def work_state(git: Git, repo: Repo) -> WorkState | None:
@@ -40,14 +40,14 @@ def work_state(git: Git, repo: Repo) -> WorkState | None:
         if locate(Path(repo.path)) is None:  # removed in this moment
             return None
         raise
-    # How far the base is away is no work of this worktree.
+    # The distance to the base is not work of this worktree.
     told = [
         field for field in fields if not field.startswith("# ") or field.startswith(("# branch.oid", "# branch.head"))
     ]
     digest = blake2b("\0".join(told).encode("utf-8", "surrogateescape"), digest_size=16)
     moved, left = _mtime(str(layout.git_dir / "logs" / "HEAD")), _MOST_READ
     for path in _uncommitted(told):
-        file = os.path.join(repo.path, path)  # noqa: PTH118 - the names may hold any bytes
+        file = os.path.join(repo.path, path)  # noqa: PTH118 - names may contain any bytes
         size, at, content = _look(file, min(left, _LONGEST_READ))
         left -= len(content) if isinstance(content, bytes) else 0
         digest.update(repr((path, size, content)).encode("utf-8", "surrogateescape"))
@@ -56,7 +56,7 @@ def work_state(git: Git, repo: Repo) -> WorkState | None:
 
 
 def _uncommitted(fields: list[str]) -> Iterator[str]:
-    """Yield the paths whose content is in no index; git has named all other content by its id."""
+    """Yield the paths whose content is not in the index; all other content is identified by its object id."""
     for field in fields:
         kind, _, rest = field.partition(" ")
         if kind == "?":
@@ -66,14 +66,14 @@ def _uncommitted(fields: list[str]) -> Iterator[str]:
 
 
 def _look(file: str, limit: int) -> tuple[int, float, bytes | int]:
-    """Return a file's size and time, and its content, or in the place of that a time in nanoseconds."""
+    """Return a file's size, modification time and content, or instead of the content a time in nanoseconds."""
     try:
         found = os.lstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
             return found.st_size, found.st_mtime, found.st_mtime_ns
         with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123 - pathlib takes no flags
             return found.st_size, found.st_mtime, opened.read(limit)
-    except OSError:  # deleted, or not to be read
+    except OSError:  # deleted or unreadable
         return 0, 0.0, 0
 
 

@@ -32,12 +32,12 @@ from metawsm_rpc.ports.worktrees import (
 )
 
 _TAIL_BYTES = 8192
-"""How much of a setup command's output is kept: the end, where the reason stands."""
+"""How much of a setup command's output is kept: the end, where errors usually are."""
 
 
 @contextmanager
 def _host_errors() -> Iterator[None]:
-    """Let an error of the file system be one of the host."""
+    """Turn file system errors into `HostError`."""
     try:
         yield
     except OSError as error:
@@ -48,7 +48,7 @@ class GitWorktrees:
     """Implements `metawsm_rpc.ports.worktrees.Worktrees` with git.
 
     Args:
-        commands: runs git and setup commands; `interrupt` is its.
+        commands: runs git and setup commands; `interrupt` ends them.
         root: the folder whose repositories have names, an absolute path.
         repositories: name to path, from the policy; relative paths begin at the root.
         registry: `(name, path)` of wsm's registry.
@@ -73,23 +73,23 @@ class GitWorktrees:
         return self._git.require()
 
     def identity(self, folder: str) -> str:
-        """Return who commits in a folder, `Name <address>`. Raises `HostError` when git does not know."""
+        """Return git's committer identity in a folder, `Name <address>`. Raises `HostError` when none is configured."""
         asked = self._git.call(folder, "var", "GIT_COMMITTER_IDENT", accept=None)
         if asked.exit_code != 0:
             raise HostError(
                 f"git does not know who commits in {folder}, so nothing can be merged there.",
                 hint="Set `git config --global user.name` and `user.email`.",
             )
-        return asked.text.rpartition(">")[0] + ">"  # the time comes after it
+        return asked.text.rpartition(">")[0] + ">"  # a timestamp follows it
 
     @_host_errors()
     def sources(self) -> tuple[Source, ...]:
-        """Return every repository that has a name at this root, in the order of precedence."""
+        """Return every repository known at this root, in order of precedence."""
         return discover(self._git, self._root, self._repositories, self._registry)
 
     @_host_errors()
     def problem(self, name: str) -> HostError | None:
-        """Return why a repository that the policy names is not among the sources, or None."""
+        """Return why a repository that the policy names is missing from the sources, or None."""
         return problem(self._git, self._root, self._repositories, name)
 
     def commit_of(self, source: str, revision: str) -> str | None:
@@ -107,19 +107,19 @@ class GitWorktrees:
         return int(self._git.read(source, "rev-list", "--count", commit, f"^{known}"))
 
     def fetch(self, source: str, branch: str) -> str | None:
-        """Bring `branch` up to date from its remote, and return the commit that new work on it begins at."""
+        """Bring `branch` up to date from its remote, and return the commit where new work on it begins."""
         return fetch(self._git, source, branch)
 
     @_host_errors()
     def add(self, spec: WorktreeSpec) -> Worktree:
-        """Make the worktree exist, and never a second one; see the port."""
+        """Ensure that the worktree exists, exactly once; see the port."""
         return add(self._git, spec)
 
     @_host_errors()
     def git_directories(self, repo: Repo) -> tuple[str, str]:
         """Return the worktree's own git directory and its repository's common one.
 
-        For a worktree that is not there yet, where git puts the first one of its name.
+        For a worktree that does not exist yet, these are where git puts the first one of its name.
         """
         path = Path(repo.path)
         layout = locate(path)
@@ -130,7 +130,7 @@ class GitWorktrees:
 
     @_host_errors()
     def roll_back(self, path: str, source: str, branch: str, start: str) -> Removal:
-        """Take back an `add`: remove the worktree, and the branch if it still points at `start`."""
+        """Undo an `add`: remove the worktree, and the branch if it still points at `start`."""
         return roll_back(self._git, path, source, branch, start)
 
     @_host_errors()
@@ -140,19 +140,19 @@ class GitWorktrees:
 
     @_host_errors()
     def work_state(self, repo: Repo) -> WorkState | None:
-        """Return the state of the work in a worktree, with one look of git; None when it is gone."""
+        """Return the state of the work in a worktree, with one git command; None when the worktree is gone."""
         return work_state(self._git, repo)
 
     @_host_errors()
     def copy_files(self, source: str, path: str, patterns: Sequence[str]) -> tuple[str, ...]:
-        """Copy files that match the globs from a source checkout into a worktree; never overwrite."""
+        """Copy files that match the globs from a source checkout into a worktree, without overwriting."""
         return copy_files(source, path, patterns, lambda: self._commands.check_interrupted("Copying files"))
 
     def set_up(self, path: str, command: SetupCommand, environment: Mapping[str, str]) -> str:
         """Run a setup command with `sh -c` in a worktree and return the end of what it printed.
 
-        `environment` is the whole of it. Raises `CommandError` also for a command whose failure is
-        only a warning: what to make of it is the caller's choice.
+        `environment` is the whole of it. Also raises `CommandError` for a command whose failure is only a
+        warning; the caller decides what follows.
         """
         finished = self._commands.run(
             ("sh", "-c", command.run),
@@ -171,20 +171,20 @@ class GitWorktrees:
 
     @_host_errors()
     def sync(self, repo: Repo, strategy: Literal["merge", "rebase"]) -> SyncResult:
-        """Bring the base branch into the worktree's branch; leave conflicts for agent or person."""
+        """Bring the base branch into the worktree's branch; conflicts are left to the agent or a person."""
         return sync(self._git, repo, strategy)
 
     @_host_errors()
     def remove(self, repo: Repo, snapshot_prefix: str, copied: Sequence[str]) -> Removal:
-        """Remove a worktree; first keep under `snapshot_prefix` whatever would be lost."""
+        """Remove a worktree, after saving under `snapshot_prefix` whatever would be lost."""
         return remove(self._git, repo, snapshot_prefix, copied)
 
     def snapshots(self, source: str, prefix: str) -> tuple[tuple[str, str], ...]:
-        """Return `(ref, commit)` of what is kept below a prefix of refs."""
+        """Return `(ref, commit)` of each ref below a prefix."""
         return kept_below(self._git, source, prefix)
 
     def delete_branch(self, source: str, branch: str, merged_into: str) -> bool:
-        """Delete a branch that `merged_into` contains whole; False when it was kept."""
+        """Delete a branch that is fully merged into `merged_into`; return False when it was kept."""
         commit, target = self._git.commit_of(source, branch_ref(branch)), self.commit_of(source, merged_into)
         if commit is None:
             return True
@@ -201,5 +201,5 @@ class GitWorktrees:
         push(self._git, source, branch)
 
     def interrupt(self) -> None:
-        """End what is running for this object and refuse to start more. Callable from any thread."""
+        """Kill the commands that run for this object and refuse to start more. Callable from any thread."""
         self._commands.interrupt()

@@ -1,4 +1,4 @@
-"""Where tickets are and what new ones begin with, as docmgr's own configuration says."""
+"""Where tickets are stored and the defaults of new ones, from docmgr's own configuration."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _DEFAULT_DIRECTORY = "ttmp"
 
 
 class TicketRoot(NamedTuple):
-    """The folder of all tickets, absolute, and what docmgr's configuration gives new ones."""
+    """The absolute folder of all tickets, and docmgr's defaults for new ones."""
 
     directory: Path
     owners: tuple[str, ...] = ()
@@ -22,8 +22,8 @@ class TicketRoot(NamedTuple):
 def ticket_root(root: Path, configured: str, environ: Mapping[str, str]) -> TicketRoot:
     """Return where the tickets of a root are.
 
-    A directory that the policy names beside the default wins, as docmgr's `--root` does; then the
-    file that `DOCMGR_CONFIG` names, or the nearest `.ttmp.yaml` from `root` upwards; then `ttmp`.
+    A directory in the policy other than the default wins, as docmgr's `--root` does; then the file that
+    `DOCMGR_CONFIG` names, or the nearest `.ttmp.yaml` from `root` upwards; then `ttmp`.
 
     Args:
         root: metawsm's root, absolute; relative paths start here.

@@ -1,8 +1,8 @@
 """The YAML between two `---` lines at the top of a Markdown file, read as docmgr reads it.
 
-docmgr quotes for itself what people forget to quote, leaves numbers and dates as they were
-written, and does not see a document whose fields have the wrong type. What v0.0.20 sees, and
-what it does not, was tried out; the tests keep the table.
+docmgr quotes values that people forget to quote, leaves numbers and dates as they were written, and ignores a
+document whose fields have the wrong type. What v0.0.20 accepts was found by experiment; the tests contain the
+table.
 """
 
 import io
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 from metawsm_rpc.errors import HostError
 
 SIZE_LIMIT = 256 * 1024
-"""Bytes of frontmatter that are read; a larger block is a mistake, such as a missing `---`."""
+"""The largest frontmatter in bytes; a larger block is a mistake, such as a missing `---`."""
 
 _DEPTH_LIMIT = 100
 """libyaml's time grows with the square of the depth of brackets in brackets."""
@@ -42,8 +42,8 @@ class FrontmatterError(HostError):
 class Field(NamedTuple):
     """A key and its value; `line` and `end_line` are its first and last line in the file, from 1.
 
-    `value` is the text, as it was written even if it looks like a number, or the texts of a list.
-    It is None for other things, which docmgr has no use for.
+    `value` is the text as it was written, even if it looks like a number, or the texts of a list. It is None
+    for other types, which docmgr does not use.
     """
 
     value: str | tuple[str, ...] | None
@@ -55,10 +55,7 @@ Fields = Mapping[str, Field]
 
 
 def read_block(file: BinaryIO) -> bytes:
-    """Return the lines between the two `---` lines at the top of a file, and read no further.
-
-    Raises `FrontmatterError` when they are not there.
-    """
+    """Return the lines between the two `---` lines at the top of a file. Raises `FrontmatterError` without them."""
     if file.readline(SIZE_LIMIT).strip() != b"---":
         raise FrontmatterError(1, "the file does not begin with frontmatter, a line '---'")
     lines: list[bytes] = []
@@ -72,7 +69,7 @@ def read_block(file: BinaryIO) -> bytes:
 
 
 def parse(block: bytes) -> Fields:
-    """Return the fields of a block. Raises `FrontmatterError` when docmgr would not see the document."""
+    """Return the fields of a block. Raises `FrontmatterError` when docmgr would ignore the document."""
     try:
         text = block.decode()
     except UnicodeDecodeError as error:
@@ -97,11 +94,11 @@ def text_of(fields: Fields, key: str) -> str:
 
 
 def with_values(content: bytes, values: Mapping[str, str]) -> bytes:
-    """Return a file's content with other values, and every other line as it was.
+    """Return a file's content with some values replaced, and every other line unchanged.
 
     Args:
         content: the whole file.
-        values: YAML text for each key; a key that is not there is added at the end of the block.
+        values: YAML text for each key; a missing key is added at the end of the block.
 
     Raises:
         FrontmatterError: as `read_block` and `parse` do.
@@ -126,7 +123,7 @@ def with_values(content: bytes, values: Mapping[str, str]) -> bytes:
 
 
 def scalar(text: str) -> str:
-    """Return one line of text as YAML that means just this text, to docmgr as well."""
+    """Return one line of text as YAML that reads back as exactly this text, also in docmgr."""
     if not text:
         return '""'
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS_WITH_A_MEANING:
@@ -139,7 +136,7 @@ def _single_quoted(text: str) -> str:
 
 
 def _quoted(line: str) -> str:
-    """Quote the value of a `Key: value` line where docmgr does: `Title: Fix: it` is what people write."""
+    """Quote the value of a `Key: value` line where docmgr does, because people write `Title: Fix: it`."""
     key, colon, rest = line.partition(":")
     value = rest.strip()
     if not (colon and value) or value[0] in "\"'[{|>" or key.lstrip().startswith(("#", "- ")):
@@ -160,7 +157,7 @@ class _Node(NamedTuple):
 
 
 def _top_level(text: str) -> Iterator[_Node]:
-    """Yield the keys and values of the outermost mapping, in turn.
+    """Yield the keys and values of the outermost mapping, alternately.
 
     This follows YAML's events and builds no tree: a tree of very many brackets in brackets
     overflows the stack, and inside libyaml that ends the process.
@@ -182,7 +179,7 @@ def _top_level(text: str) -> Iterator[_Node]:
                 if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
                     raise FrontmatterError(line, "frontmatter is lines of 'Key: value'")
                 if depth == 1 and isinstance(event, yaml.ScalarEvent):
-                    # A block ends where the next thing begins, which is a line too late.
+                    # A block scalar ends where the next node begins, which is a line too late.
                     end_line = _line(event.end_mark) - (event.style in ("|", ">"))
                     yield _Node(line, end_line, event.value, plain=not event.style)
                 elif depth == 1:
@@ -197,7 +194,7 @@ def _top_level(text: str) -> Iterator[_Node]:
                     raise FrontmatterError(line, "this is nested too deeply")
     except yaml.MarkedYAMLError as error:
         problem = str(error.problem or error.context)
-        # What is never closed is noticed at the end, and to be mended at its beginning.
+        # An unclosed bracket is noticed at the end of the text, but has to be fixed where it was opened.
         mark = error.context_mark if "end of stream" in problem else error.problem_mark
         raise FrontmatterError(_line(mark) if mark else 1, problem) from error
     except yaml.reader.ReaderError as error:

@@ -1,4 +1,4 @@
-"""What a new ticket is made of: its folder's name, its files and their text, in docmgr's layout."""
+"""The layout of a new ticket: its folder's name, its files and their text, as docmgr creates them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,8 +12,8 @@ _SEPARATORS = " \t-–—:_"
 
 
 def slug(text: str) -> str:
-    """Return `text` as docmgr writes it in paths: lower-case ASCII letters, digits and single `-`."""
-    # Rune by rune, as Go does it: Python makes two characters of a capital I with a dot.
+    """Return `text` as docmgr writes it in paths: lowercase ASCII letters, digits and single `-`."""
+    # Rune by rune, as in Go: Python lowercases a capital I with a dot to two characters.
     lower = (character.lower()[0] for character in text)
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in lower).split()
     return "-".join(words) or "document"
@@ -42,8 +42,8 @@ def files(
         ticket: its id.
         title: one line.
         topics: one word or a few, each.
-        owners: who answers for it.
-        intent: docmgr's word for how long it is meant to be kept.
+        owners: the people responsible.
+        intent: docmgr's term for how long it is meant to be kept.
         date: today, local, `YYYY-MM-DD`.
         timestamp: now, RFC 3339 with a zone.
     """

@@ -4,7 +4,7 @@
                                         /tasks.md, changelog.md, README.md
                                         /design/, reference/, …
 
-A ticket is found by the frontmatter of its index.md, wherever that lies below the root.
+A ticket is identified by the frontmatter of its index.md, anywhere below the root.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ from metawsm_rpc.ports.tickets import Ticket
 
 _INDEX = "index.md"
 _TEXT_LIMIT = 256 * 1024
-"""Bytes of a ticket's text that go into a brief; what is longer is no text that somebody wrote."""
+"""Bytes of a ticket's text that go into a brief; nobody writes a longer one by hand."""
 _CLOSED = frozenset({"complete", "archived"})
 _SKIPPED = frozenset({".meta", ".git", "node_modules", ".pnpm", "dist", "build", "coverage", ".venv", "__pycache__"})
-"""Folders into which docmgr does not look, besides those that begin with `_`."""
+"""Folders that docmgr skips, besides those that begin with `_`."""
 
 
 class _Broken(NamedTuple):
@@ -52,7 +52,7 @@ class _Broken(NamedTuple):
         return self.path.name != _INDEX
 
     def could_be(self, ticket: str) -> bool:
-        """Return whether the folder's name or a `Ticket:` line says that it is this ticket."""
+        """Return whether the folder's name or a `Ticket:` line suggests that it is this ticket."""
         folder = self.path.name if self.is_folder else self.path.parent.name
         line = rf"^\s*Ticket\s*:\s*['\"]?{re.escape(ticket)}['\"]?\s*$".encode()
         return _normal(folder.partition("--")[0]) == ticket or re.search(line, self.head, re.MULTILINE) is not None
@@ -72,7 +72,7 @@ class FileTickets:
         return tickets
 
     def all_and_problems(self) -> tuple[tuple[Ticket, ...], tuple[Problem, ...]]:
-        """Return the same, and what is wrong with every index.md and folder that could not be read."""
+        """Return the same, and the problem of every index.md and folder that could not be read."""
         tickets, broken = self._read()
         return tickets, tuple(
             Problem(
@@ -89,8 +89,8 @@ class FileTickets:
         """Return one ticket, by its exact id.
 
         Raises:
-            TicketNotFoundError: there is none; when its frontmatter is broken, the hint says where.
-            AmbiguousError: two folders say that they are this ticket.
+            TicketNotFoundError: there is none; if its frontmatter is broken, the hint says where.
+            AmbiguousError: two folders claim this ticket.
         """
         wanted = _normal(ticket)
         tickets, broken = self._read(wanted)

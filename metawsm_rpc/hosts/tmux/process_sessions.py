@@ -1,7 +1,7 @@
-"""Ends the process session of a launch: what tmux's hang-up did not end, in time, and no stranger.
+"""Ends the process session of a launch: whatever survives tmux's hang-up, and no unrelated process.
 
-The pane's process leads a process session, whose number is its own. The kernel gives that number
-to nobody else while one member lives, so a session that was seen to be the launch's stays it.
+The pane's process leads a process session, which has its pid as id. The kernel does not reuse that id while a
+member lives, so a session that once was identified as the launch's stays so.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ _KILL_SECONDS = 2.0
 
 
 def belongs(leader: int, launch: str) -> bool:
-    """Return whether this process session is the launch's: by its leader, or by who is left of it."""
+    """Return whether this process session belongs to the launch, judging by its leader or its remaining members."""
     if processes.runs(leader):
         return processes.bears(leader, launch)
     return any(processes.bears(pid, launch) for pid in processes.members(leader))
 
 
 def end(leader: int, grace_seconds: float) -> tuple[int, ...]:
-    """Wait for every process of the session to go, then kill the rest; return who had to be killed."""
+    """Wait for the session's processes to exit, then kill the rest; return the pids that had to be killed."""
     _await(leader, time.monotonic() + grace_seconds)
     killed: dict[int, None] = {}
     deadline = time.monotonic() + _KILL_SECONDS
@@ -38,10 +38,10 @@ def end(leader: int, grace_seconds: float) -> tuple[int, ...]:
 
 
 def survivors(launch: str, leader: int | None) -> tuple[tuple[int, str], ...]:
-    """Return `(pid, command line)` of what is left of a launch.
+    """Return `(pid, command line)` of the remaining processes of a launch.
 
-    That is who has it in its environment, like a daemon that left the session, and who is still in
-    the session, when that is the launch's and given by its leader.
+    These have the launch in their environment, like a daemon that left the session, or are still in the session
+    that `leader` identifies as the launch's.
     """
     found = dict(processes.carriers(launch))
     for pid in processes.members(leader) if leader is not None else ():

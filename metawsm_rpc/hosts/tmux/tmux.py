@@ -1,11 +1,11 @@
-"""Agents in tmux: one session each, on a private server with a configuration of our own.
+"""Agents in tmux: one session each, on a private server with its own configuration.
 
-Everything is asked of the `tmux` command, as few times as possible: a call takes 3 ms whatever it
-asks, and building objects through libtmux, whose import takes 70 ms, many times that. (The tests
-use libtmux, as an independent witness.)
+All requests go through the `tmux` command, in as few calls as possible: a call takes 3 ms whatever it does.
+Importing libtmux takes 70 ms, and building its objects many calls. (The tests use it as an independent
+witness.)
 
-tmux expands `#(command)` in some arguments, session names and folders among them. So what comes
-from outside travels in files, or encoded; only allow-listed names stand in arguments.
+tmux expands `#(command)` in some arguments, session names and folders among them. So external values are passed
+in files or encoded; only allow-listed names are used as arguments.
 """
 
 import os
@@ -25,23 +25,23 @@ from metawsm_rpc.ports.terminals import Ended, Exit, Launch, Pane, Sent
 CONFIGURATION = str(Path(__file__).with_name("tmux.conf"))
 
 OLDEST_VERSION = (3, 1)
-"""The first that gives a window the size of who attached latest; options of one pane are older (3.0)."""
+"""The first version in which a window takes the size of the latest client; pane options are older (3.0)."""
 
 _TIMEOUT_SECONDS = 10.0
 
 _ENDING_SECONDS = 0.25
-"""How long a process may take to end after tmux has stopped listing it."""
+"""How long a process may take to exit after tmux has stopped listing it."""
 
 _LOOK_SECONDS = 0.005
 
 _STARTS = 3
-"""How often a session is asked for while the server is just ending with its last one."""
+"""How often to request a session from a server that is just exiting with its last one."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SOCKET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 _TMUX_NEEDS = re.compile(r"HOME|LANG|LC_.*|LOGNAME|PATH|SHELL|TERMINFO.*|TMPDIR|USER")
-"""The variables that the server is started with; all others would be inherited from now on."""
+"""The only variables that the server is started with: sessions inherit its environment."""
 
 _NO_SERVER = ("no server running", "(No such file or directory)", "no current target")
 _NO_SESSION = ("can't find session", *_NO_SERVER)
@@ -60,14 +60,14 @@ _PANE_FIELDS = (
     "#{@metawsm_launch}",
     "#{@metawsm_pane}",
     "#{pane_id}",
-    # tmux asks the system for each; only of a program with a face of its own does it tell anything.
+    # tmux asks the system for each; it is only useful for programs with a terminal interface.
     "#{?#{@metawsm_program},#{pane_current_command},}",
     "#{pane_title}",
 )
 
 
 class _Row(NamedTuple):
-    """One pane of a session of ours; `is_agent` is False for one that a person split off."""
+    """One pane of a session of this root; `is_agent` is False for a pane that a person split off."""
 
     pane: str
     pid: int
@@ -83,7 +83,7 @@ class TmuxTerminals:
     """
 
     def __init__(self, root: str, socket: str = "metawsm", directory: str = "") -> None:
-        """Keep the name of the server's socket, and the folder of it: empty for where TMUX_TMPDIR says now."""
+        """Use the server socket of this name, in this folder; an empty folder stands for the current TMUX_TMPDIR."""
         if not _SOCKET.fullmatch(socket):
             raise HostError(f"{socket!r} cannot be the name of a tmux socket: use letters, digits, '.', '_' and '-'.")
         self._root = _encoded(os.path.realpath(root))
@@ -97,7 +97,7 @@ class TmuxTerminals:
         needed = ".".join(map(str, OLDEST_VERSION))
         said = self._commands.run(["tmux", "-V"]).text.strip()
         number = re.search(r"(\d+)\.(\d+)", said)
-        # Versions that are built from source call themselves "master" and are new.
+        # Versions built from source call themselves "master" and are recent.
         if number and said.startswith("tmux ") and (int(number[1]), int(number[2])) < OLDEST_VERSION:
             raise DependencyMissingError(
                 f"{said} is too old: metawsm needs tmux {needed} or newer.",
@@ -109,7 +109,7 @@ class TmuxTerminals:
     def start(self, launch: Launch) -> int:
         """Start the agent's session and return the pid in its pane.
 
-        A session of this name with the same launch is answered as it is.
+        Returns an existing session of this name if it belongs to the same launch.
 
         Raises:
             HostError: the name is taken by something else, or cannot be a name; the launch's files
@@ -136,9 +136,9 @@ class TmuxTerminals:
         """Return the panes of this root's agents with one tmux call; empty when no server runs.
 
         Raises:
-            HostError: there is a server that does not answer.
+            HostError: a server runs but does not answer.
         """
-        # An agent chooses its title and its program's name, but cannot guess the mark between fields.
+        # An agent controls its title and its program's name, but cannot guess the field separator.
         mark = os.urandom(6).hex()
         output = self._ask(_NO_SERVER, "list-panes", "-a", "-F", "".join(mark + field for field in _PANE_FIELDS))
         fields = output.split(mark)[1:]
@@ -167,10 +167,10 @@ class TmuxTerminals:
         return tuple(found)
 
     def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
-        """Return which of these launches run although `panes` does not list them; by launch, the pid in its pane.
+        """Return which launches run although `panes` does not list them; `launches` maps each to its pane's pid.
 
-        Waits a moment for those that are just ending. A server whose socket is gone makes it anew, so
-        that `panes` may list them from now on.
+        Waits a moment for those that are just ending. A server whose socket was removed is told to recreate it,
+        so that `panes` may list its launches from now on.
         """
         deadline = time.monotonic() + _ENDING_SECONDS
         while running := {launch: pid for launch, pid in launches.items() if _is_there(pid, launch)}:
@@ -181,7 +181,7 @@ class TmuxTerminals:
         return frozenset(running)
 
     def _make_socket_anew(self, pids: Iterable[int]) -> None:
-        """Let the server of these panes listen again where no server does (tmux(1), SIGUSR1)."""
+        """Make the server of these panes recreate its socket if no server listens there (tmux(1), SIGUSR1)."""
         servers = {parent for pid in pids if (parent := processes.parent(pid)) is not None}
         for server in servers:
             named = os.path.basename(processes.command(server)[0])  # noqa: PTH119 - text
@@ -202,9 +202,9 @@ class TmuxTerminals:
     def end(self, session: str, launch: str, pid: int | None, grace_seconds: float) -> Ended:
         """End a session and everything in its process session; harmless when it is gone.
 
-        Hangs up, waits, kills what is left, and reports what had to be killed and what escaped: a
-        daemon with a process session of its own is not touched. A session of another launch, and
-        a process that merely has the same number, are left alone.
+        Hangs up, waits, kills what is left, and reports what had to be killed and what escaped: a daemon with a
+        process session of its own is not touched. A session of another launch, and a process that merely has
+        the same pid, are left alone.
 
         Raises:
             HostError: tmux does not answer; the processes are ended all the same.
@@ -215,7 +215,7 @@ class TmuxTerminals:
             rows = [row for row in self._rows(session) if row.launch == launch]
             leader = next((row.pid for row in rows if row.is_agent), leader)
             if rows:
-                # Looked at once more by tmux itself: a launch of the same name may be there by now.
+                # tmux checks the launch once more: another one may have the same session name by now.
                 same = f"#{{==:#{{@metawsm_launch}},{_checked(launch)}}}"
                 target = f"={session}:"
                 self._ask(_NO_SESSION, "if-shell", "-F", "-t", target, same, f"kill-session -t {target}")
@@ -232,13 +232,13 @@ class TmuxTerminals:
         raise HostError(f"The tmux session {session} is gone, so there is nothing to see in it.")
 
     def captures(self, panes: Iterable[Pane]) -> dict[str, str]:
-        """Return the visible texts of panes by launch, with one tmux call; without those that are gone."""
+        """Return the visible texts of panes by launch, with one tmux call; panes that are gone are left out."""
         launches_by_pane = {pane.id: pane.launch for pane in panes}
         found = captures.capture(lambda commands: self._run(*commands, label="capture-pane"), tuple(launches_by_pane))
         return {launches_by_pane[pane]: text for pane, text in found.items()}
 
     def send(self, session: str, launch: str, text: str, *, directory: str, runner: str, forced: bool) -> Sent:
-        """Type a text and Enter into an agent's pane, and look whether it was taken."""
+        """Type a text and Enter into an agent's pane, and check whether the program took it."""
         from metawsm_rpc.hosts.tmux.typing import PaneGoneError, Typist, one_at_a_time
 
         def run(commands: Sequence[Sequence[str]], stdin: bytes) -> str:
@@ -256,14 +256,14 @@ class TmuxTerminals:
         return Sent(delivered=False, reason="its terminal is closed")
 
     def attach_command(self, session: str) -> tuple[str, ...]:
-        """Return the argv that shows a session in a person's terminal, inside another tmux too."""
-        # That terminal may look for sockets somewhere else.
+        """Return the argv that attaches a person's terminal to a session, also inside another tmux."""
+        # That terminal may have a different TMUX_TMPDIR.
         place = (f"TMUX_TMPDIR={self._directory}",) if self._directory else ("-u", "TMUX_TMPDIR")
         attach = ("attach-session", "-t", f"={_checked(session)}")
         return ("env", "-u", "TMUX", *place, "tmux", "-L", self._socket, *attach)
 
     def repair_transcript(self, session: str, transcript: str, max_bytes: int) -> None:
-        """Pipe the pane to its transcript again, after its pipe died; harmless when the pane is gone."""
+        """Resume writing the pane to its transcript after the pipe has died; harmless when the pane is gone."""
         transcripts.prepare(transcript)
         for row in self._rows(session):
             if row.is_agent:
@@ -274,15 +274,15 @@ class TmuxTerminals:
         return launches.printed_before(directory)
 
     def read_transcript(self, transcript: str, offset: int, limit: int) -> tuple[bytes, int, int]:
-        """Return `(bytes, offset, size)`: logical offsets, which rotation does not change.
+        """Return `(bytes, offset, size)`; offsets are logical and do not change when the transcript rotates.
 
-        A negative `offset` counts from the end; an offset that rotation has dropped is moved to
-        the oldest byte that is kept.
+        A negative `offset` counts from the end; an offset that has been rotated away becomes that of the oldest
+        byte kept.
         """
         return transcripts.read(transcript, offset, limit)
 
     def _new_session(self, launch: Launch) -> int:
-        """Make the session, its options and its pipe in one call, so that the first line is in the transcript."""
+        """Create the session, its options and its pipe in one call, so that the transcript has the first line."""
         name = launch.session
         target = f"={name}:"
         options = {
@@ -296,13 +296,13 @@ class TmuxTerminals:
         shim = ("/bin/sh", launches.SHIM, launch.directory, launch.launch)
         pipe = transcripts.pipe_command(launch.transcript, launch.transcript_max_bytes)
         commands = (
-            # Tells a server that was started with another configuration; from 3.3 on it stops there.
+            # Detects a server that was started with another configuration; from 3.3 on the call stops here.
             ("show-options", "-sv", "@metawsm_server"),
             ("new-session", "-d", "-P", "-F", "#{pane_pid}", "-s", name, *shim),
             *(("set-option", "-t", target, option, value) for option, value in options.items()),
             ("set-option", "-p", "-t", target, "@metawsm_pane", "1"),
-            # A new window may have been given the size of somebody who is attached to another one, or
-            # (3.2a) of a client without a terminal; its own option is what `resize-window` leaves behind.
+            # A new window may have been given the size of a client that is attached to another one, or (3.2a)
+            # of a client without a terminal; its own option is what `resize-window` leaves behind.
             ("resize-window", "-t", target, "-x", "200", "-y", "50"),
             ("set-option", "-wu", "-t", target, "window-size"),
             ("pipe-pane", "-t", target, pipe),
@@ -314,7 +314,7 @@ class TmuxTerminals:
         said = output.split()
         if code == 0 and len(said) == 2:
             return int(said[1])
-        if said[1:] or code == 0:  # the session was made, but by a stranger, or not with all that belongs to it
+        if said[1:] or code == 0:  # the session exists, but was created by another program, or incompletely
             self._run(("kill-session", "-t", target))
         if _STRANGE_SERVER in errors or code == 0:
             raise HostError(
@@ -380,18 +380,18 @@ def _is_there(pid: int, launch: str) -> bool:
 
 
 def _checked(name: str) -> str:
-    """Return a name that tmux does not expand or take apart. Raises `HostError` for another one."""
+    """Return the name if tmux neither expands nor parses it. Raises `HostError` otherwise."""
     if not _NAME.fullmatch(name):
         raise HostError(f"{name!r} cannot be the name of a tmux session: use letters, digits, '_' and '-'.")
     return name
 
 
 def _encoded(text: str) -> str:
-    """Return printable ASCII without white space, percent-encoded, in which nothing has a meaning to tmux."""
+    """Return percent-encoded, printable ASCII without white space or characters special to tmux."""
     return re.sub(rb"[^A-Za-z0-9._:/-]", lambda match: b"%%%02X" % ord(match[0]), os.fsencode(text)).decode()
 
 
 def _decoded(text: str) -> str:
-    if "%" not in text:  # as nearly always, for each agent in every sweep
+    if "%" not in text:  # fast path, taken for nearly every agent in every sweep
         return text
     return os.fsdecode(re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()))

@@ -1,9 +1,9 @@
-"""Transcripts: everything that a pane prints, in files that have a limit and outlive everybody.
+"""Transcripts: everything that a pane prints, in files of limited size that outlive all processes.
 
-`transcript.sh` writes them, one for each pane, with no metawsm process needed. A transcript is the
-file of its name, which is the newest segment, and older segments beside it that are called after
-the offset of their first byte, `NAME.000000001048576`. Offsets are logical: they count from the
-first byte that was ever printed, and rotation does not change them.
+`transcript.sh` writes them, one process per pane, without any metawsm process. A transcript is a file that
+holds the newest segment, and beside it older segments named after the offset of their first byte,
+`NAME.000000001048576`. Offsets are logical: they count from the first byte that was ever printed, and rotation
+does not change them.
 """
 
 import contextlib
@@ -18,26 +18,26 @@ from metawsm_rpc.errors import HostError
 WRITER = str(Path(__file__).with_name("transcript.sh"))
 
 _SEGMENTS = 8
-"""Of the limit, an eighth goes at a time."""
+"""The number of segments: rotation drops an eighth of the limit at a time."""
 
 _SMALLEST_SEGMENT = 4096
-"""What the writer reads at once, so that no limit below eight of these can hold."""
+"""The writer's block size; a limit below eight blocks cannot be kept."""
 
 _NOT_PLAIN = re.compile(rb"[^A-Za-z0-9._/-]")
 
 
 def pipe_command(transcript: str, max_bytes: int) -> str:
-    """Return the shell command that tmux is to pipe a pane to.
+    """Return the shell command for tmux to pipe a pane to.
 
-    tmux expands this text as a format and as a time (`#(…)`, `%Y`) before a shell reads it, so
-    paths stand in it as octal escapes, and neither sign occurs.
+    tmux expands this text as a format and as a time (`#(…)`, `%Y`) before a shell reads it, so paths are
+    written as octal escapes, without either character.
     """
     segment = max(max_bytes // _SEGMENTS, _SMALLEST_SEGMENT)
     return f"exec /bin/sh {_encoded(WRITER)} {_encoded(transcript)} {segment} {_SEGMENTS}"
 
 
 def prepare(transcript: str) -> None:
-    """Make the folder of a transcript, private to the user. Raises `HostError`."""
+    """Create the folder of a transcript, private to the user. Raises `HostError`."""
     folder = Path(transcript).parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,10 +77,10 @@ class _Segment(NamedTuple):
 
 
 def _segments(transcript: str, stack: contextlib.ExitStack) -> Iterator[_Segment]:
-    """Yield what is kept, oldest first, as it was at one moment.
+    """Yield the existing segments, oldest first, as a consistent snapshot.
 
-    The newest is opened before the others are looked for, so that one that is renamed meanwhile is
-    seen under its new name and not missed.
+    The newest is opened before the others are listed, so that a segment renamed meanwhile is found under its
+    new name.
     """
     folder, name = os.path.split(transcript)
     newest = _opened(transcript, stack)
@@ -92,7 +92,7 @@ def _segments(transcript: str, stack: contextlib.ExitStack) -> Iterator[_Segment
         return
     for path in sorted(filter(older.fullmatch, names)):
         file = _opened(f"{folder}/{path}", stack)
-        if file is None:  # deleted meanwhile, being the oldest
+        if file is None:  # the oldest was deleted meanwhile
             continue
         if newest and os.path.sameopenfile(file.fileno(), newest.fileno()):
             newest = None
@@ -111,6 +111,6 @@ def _opened(path: str, stack: contextlib.ExitStack) -> BinaryIO | None:
 
 
 def _encoded(path: str) -> str:
-    """Return a word of the shell that stands for the path and has neither `#` nor `%` in it."""
+    """Return a shell word that stands for the path and contains neither `#` nor `%`."""
     octal = _NOT_PLAIN.sub(lambda match: b"\\%03o" % ord(match[0]), os.fsencode(path)).decode()
     return f"\"$(printf '{octal}')\""
