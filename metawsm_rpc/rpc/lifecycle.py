@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,8 +18,11 @@ from metawsm_rpc.rpc.connection.transport import Budget, Reader, Writer
 from metawsm_rpc.rpc.registration import create_server
 from metawsm_rpc.rpc.server import MetawsmServer
 
-_ANSWERING_SECONDS = 0.5
-"""How long answers are still worked on after the input has ended: a script may send everything, then read."""
+_ANSWERING_SECONDS = 10.0
+"""How long answers are still worked on after the input has ended, while somebody reads: a script may send everything,
+then read."""
+
+_LOOK_SECONDS = 0.1
 
 _CLEAN_UP_SECONDS = 1.0
 _FLUSH_SECONDS = 0.5
@@ -67,7 +71,7 @@ async def _serve(server: MetawsmServer, incoming: int, outgoing: int) -> int:
             task.add_done_callback(lambda _: release())
 
     def on_end() -> None:
-        loop.create_task(_answer_and_end(server, end))  # noqa: RUF006 - `over` keeps the loop until it is done
+        loop.create_task(_answer_and_end(server, writer, end))  # noqa: RUF006 - `over` keeps the loop until it is done
 
     reader = Reader(
         os.fdopen(incoming, "rb"),
@@ -85,9 +89,10 @@ async def _serve(server: MetawsmServer, incoming: int, outgoing: int) -> int:
     return status
 
 
-async def _answer_and_end(server: MetawsmServer, end: Callable[[int], None]) -> None:
-    if pending := server.protocol.pending:
-        await asyncio.wait(pending, timeout=_ANSWERING_SECONDS)
+async def _answer_and_end(server: MetawsmServer, writer: Writer, end: Callable[[int], None]) -> None:
+    deadline = time.monotonic() + _ANSWERING_SECONDS
+    while (pending := server.protocol.pending) and writer.is_read() and time.monotonic() < deadline:
+        await asyncio.wait(pending, timeout=_LOOK_SECONDS)
     end(0)
 
 

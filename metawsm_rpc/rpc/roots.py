@@ -71,7 +71,7 @@ class Roots:
     def __init__(self) -> None:
         self.trusted = True
         self._fixed: Path | None = None
-        self._folders: dict[str, Path] = {}
+        self._folders: dict[Path, None] = {}
         self._roots: dict[Path, Root] = {}
 
     def fix(self, root: str) -> None:
@@ -81,11 +81,12 @@ class Roots:
     def add(self, folder: str) -> None:
         """Add a workspace folder: a file URI or a path."""
         if (path := path_of(folder)) is not None:
-            self._folders[folder] = path
+            self._folders[path] = None
 
     def remove(self, folder: str) -> None:
         """Take a workspace folder away; runs of its root go on."""
-        self._folders.pop(folder, None)
+        if (path := path_of(folder)) is not None:
+            self._folders.pop(path, None)
 
     @property
     def of_folders(self) -> tuple[Root, ...]:
@@ -93,7 +94,7 @@ class Roots:
         if self._fixed is not None:
             return (self._root(self._fixed.expanduser().resolve(), self._fixed.expanduser()),)
         found: dict[Path, Path] = {}
-        for folder in list(self._folders.values()) or [Path.cwd()]:
+        for folder in list(self._folders) or [Path.cwd()]:
             found.setdefault(_root_of(folder), folder)
         return tuple(self._root(path, folder) for path, folder in found.items())
 

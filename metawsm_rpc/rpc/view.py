@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from metawsm_rpc.answers import TicketRow
@@ -44,6 +45,7 @@ class Views:
         self._lock = threading.Lock()
         self._tickets: tuple[TicketRow, ...] = ()
         self._tickets_at = -math.inf
+        self._written: dict[str, int | None] = {}
         self._details: dict[str, RunDetail] = {}
         self._blocked: dict[str, tuple[Blocked, ...]] = {}
         self._seq = 0
@@ -64,6 +66,15 @@ class Views:
         """Read the tickets' files again, however fresh what is known of them."""
         with self._lock:
             self._tickets_at = -math.inf
+
+    def files_changed(self) -> bool:
+        """Return whether somebody else has changed, moved or removed the file of a ticket that has a run."""
+        with self._lock:
+            before, self._written = self._written, {path: _written_at(path) for path in self._written}
+            changed = before != self._written
+            if changed:
+                self._tickets_at = -math.inf
+            return changed
 
     def _read_runs(self) -> None:
         store = self._service.world.store
@@ -98,5 +109,14 @@ class Views:
         # With a policy that cannot be used the last known tickets still have their runs.
         with suppress(InvalidPolicyError):
             found = self._service.tickets().tickets
+            self._written = {ticket.path: _written_at(ticket.path) for ticket in found if ticket.runs}
             self._tickets = tuple(ticket._replace(path=self._as_shown(ticket.path)) for ticket in found)
             self._tickets_at = time.monotonic()
+
+
+def _written_at(path: str) -> int | None:
+    """Return when a file was last written, in nanoseconds; None for one that is not there."""
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return None

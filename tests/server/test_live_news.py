@@ -1,6 +1,7 @@
 """What reaches a client without being asked for, whoever has caused it."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -107,6 +108,21 @@ def test_a_diagnostic_goes_with_its_cause_and_is_not_sent_twice(wire: Wire, root
     assert list(wire.diagnostics().values()) == [[]]
 
 
+def test_diagnostics_follow_a_ticket_that_somebody_else_edits_moves_or_removes(root: Root) -> None:
+    root.repository("app")
+    root.agents(worker="exit 3")
+    with served(root.path) as wire:
+        ticket = Path(wire.ask("metawsm/createTicket", {"ticket": "T-1"})["path"])
+        wire.ask("metawsm/run", {"tickets": ["T-1"]})
+        wire.until(lambda: "run-failed" in wire.codes())
+        ticket.write_text(ticket.read_text().replace("Ticket:", "Other: 1\nTicket:"))
+        wire.until(lambda: {one["range"]["start"]["line"] for one in wire.diagnostics()[ticket.as_uri()]} == {3})
+        moved = ticket.parent.rename(ticket.parent.with_name("T-1--moved")) / "index.md"
+        wire.until(lambda: wire.diagnostics()[ticket.as_uri()] == [] and wire.diagnostics().get(moved.as_uri()))
+        shutil.rmtree(moved.parent)
+        wire.until(lambda: wire.codes() == set())
+
+
 def test_a_question_is_shown_and_goes_when_it_is_answered(root: Root) -> None:
     root.repository("app")
     question = "$(printf '[Which](command:evil) \\033[31mone?')"
@@ -194,7 +210,8 @@ def test_policies_of_folders_that_come_and_go_are_told_of_and_taken_back(root: R
         wire.initialize(workspaceFolders=folders[:1])
         wire.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": folders[1:], "removed": []}})
         wire.until(lambda: [one["code"] for one in wire.diagnostics().get(policy, [])] == ["policy-unknown-key"])
-        wire.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": folders[1:]}})
+        removed = {"uri": f"{folders[1]['uri']}/", "name": "a slash more"}
+        wire.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": [removed]}})
         wire.until(lambda: wire.diagnostics()[policy] == [])
 
 

@@ -85,6 +85,12 @@ class Writer:
         """Whether the client is far behind with reading."""
         return self._waiting_bytes > CONGESTED_BYTES
 
+    def is_read(self) -> bool:
+        """Return whether anybody can read what is written."""
+        poll = select.poll()
+        poll.register(self._descriptor, 0)  # errors and a hang-up are always told
+        return not poll.poll(0)
+
     def await_room(self, timeout: float) -> bool:
         """Wait until the client has read most of what was sent; False when the time came first."""
         with self._changed:

@@ -109,7 +109,7 @@ class Feed:
         with self._supervised():
             self.wake()
             while not self._over.is_set():
-                woken = self._await_news(_IDLE_SECONDS)
+                woken = self._await_news(_IDLE_SECONDS) or self._root.views.files_changed()
                 if not self._session.writer.await_room(_ROOM_SECONDS):
                     continue
                 events: Sequence[Event] = service.world.store.events(self._seq, _PAGE) if service.has_state() else ()
