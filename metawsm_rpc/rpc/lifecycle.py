@@ -1,7 +1,8 @@
 """From the first byte to the last: how the server begins, and all the ways in which it ends.
 
 However it ends, agents go on: drives are cut off, the lease of each root is given up, what was
-answered is written, and the process goes, within about a second.
+answered is written, and the process goes, within about a second. Only who closes the input and still
+reads is answered first what it has asked.
 """
 
 import asyncio

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -52,6 +53,35 @@ def test_the_end_of_input_ends_it_and_answers_what_was_asked(root: Root) -> None
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b'"result":{"runs":[],"total":0,"seq":0}' in done.stdout
+
+
+def test_what_was_asked_before_the_end_of_input_may_take_a_while(
+    root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "git").write_text(f'#!/bin/sh\nsleep 1\nexec {shutil.which("git")} "$@"\n')
+    (slow / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    with served(root.path) as wire:
+        asked = wire.request("metawsm/doctor")
+        wire.process.stdin.close()
+        assert wire.answer_to(asked)["result"]["checks"]
+        assert wire.wait() == 0
+
+
+def test_it_works_on_nothing_that_nobody_reads(root: Root) -> None:
+    with served(working(root).path) as wire:
+        run_id = started(wire, root)
+    with serving(root.path, read=False) as wire:
+        wire.request("initialize", {"processId": None, "rootUri": root.path.as_uri(), "capabilities": {}})
+        assert "result" in wire.receive()
+        wire.request("metawsm/wait", {"runId": run_id})
+        began = time.monotonic()
+        wire.process.stdout.close()
+        wire.process.stdin.close()
+        assert wire.wait() == 0
+        assert time.monotonic() - began < 8
 
 
 def test_signals_end_it_soon_and_agents_go_on(root: Root) -> None:

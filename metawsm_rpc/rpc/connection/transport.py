@@ -7,6 +7,7 @@ writes; what waits for it is counted, and past a limit nothing more is read.
 
 import asyncio
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
