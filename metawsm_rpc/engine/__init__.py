@@ -1,1 +1,1 @@
-"""What makes runs happen: planning, driving, watching, stopping and closing them."""
+"""The engine: plans, drives, supervises, stops and closes runs."""

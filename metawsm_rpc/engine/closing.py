@@ -1,7 +1,7 @@
 """Close: merge all repositories of a run, or none.
 
-Gates, rehearsal, then two phases with git's own ref transactions, with a journal in the store: before
-the decision recovery undoes, after it recovery finishes. docs/architecture.md tells the whole story.
+Gates, rehearsal, then two phases with git's own ref transactions, with a journal in the store: before the
+decision recovery undoes, after it recovery finishes. docs/architecture.md describes the whole procedure.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -28,11 +28,11 @@ from metawsm_rpc.ports.merging import MergeRequest, Merging, RefMove, Rehearsed
 from metawsm_rpc.ports.store import CLOSE_BLOCKED, CloseJournal, Lease, Transaction
 
 _TRIES = 3
-"""How often a close is rehearsed again because a base moved meanwhile."""
+"""How often a close is rehearsed because a base has moved meanwhile."""
 
 
 class Closing(NamedTuple):
-    """What a close did, or in a dry run would do."""
+    """The result of a close, or in a dry run what it would be."""
 
     merges: tuple[Merge, ...]
     blocked: tuple[Blocked, ...]
@@ -52,7 +52,7 @@ class Closer:
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Give the close up, from any thread, unless it is decided by then: it is undone, and says so."""
+        """Cancel the close, from any thread. It is undone and fails, unless it has been decided by then."""
         self._interrupted = True
 
     def _go_on(self) -> None:
@@ -60,14 +60,14 @@ class Closer:
             raise InterruptedStepError("The close was cancelled before its decision; nothing was merged.")
 
     def rehearse(self) -> Closing:
-        """Return what a close would do now; nothing but git objects is written."""
+        """Return what a close would do now; writes only git objects."""
         rehearsal = self._rehearse(pin=False)
         return Closing(rehearsal.merges, rehearsal.blocked)
 
     def close(self, lease: Lease) -> Closing:
-        """Close the run. Raises `CloseBlockedError`, with the run as it was, when something blocks.
+        """Close the run. Raises `CloseBlockedError` when something blocks it, leaving the run unchanged.
 
-        A close that was cut off is first undone or finished by its journal.
+        An interrupted close is first undone or finished according to its journal.
         """
         try:
             journal = self._recover(lease)
@@ -80,14 +80,14 @@ class Closer:
                 keep_blocked(transaction, self._run.run_id, error.details, error.message)
             raise
         finally:
-            # However it ends, no branch stays locked by us.
+            # However this ends, no branch stays locked by us.
             for _, requests in self._by_base():
                 self._merging.abort(_key(*_target(requests[0])))
         self._finish(lease, journal)
         return Closing(journal.merges, ())
 
     def _recover(self, lease: Lease) -> CloseJournal | None:
-        """Undo a close that was cut off before its decision; finish the merges of one after it, and return it."""
+        """Undo a close that was interrupted before its decision; finish the merges of one after it, and return it."""
         journal = self._world.store.close_journal(self._run.run_id)
         if journal is not None and journal.phase == "decided":
             return self._carry_out(lease, journal)
@@ -100,7 +100,7 @@ class Closer:
     # --- gates and rehearsal ---
 
     def _rehearse(self, *, pin: bool) -> "_Rehearsal":
-        self._world.machine.worktrees(self._policy).version()  # an old git cannot rehearse, and says less clearly why
+        self._world.machine.worktrees(self._policy).version()  # an old git fails less clearly
         blocked = [*self._gates()]
         merges: list[Merge] = []
         moves: list[RefMove] = []
@@ -108,7 +108,7 @@ class Closer:
         for name, requests in self._by_base():
             self._go_on()
             if name in gated:
-                continue  # what git would say of it now means nothing yet
+                continue  # a rehearsal of it would be meaningless now
             result = self._merging.rehearse(requests, kind=self._rules.merge, pin_prefix=self._pins if pin else None)
             if not isinstance(result, Rehearsed):
                 blocked.extend(result)
@@ -135,7 +135,7 @@ class Closer:
             yield from self._merging.gates(request, require_clean=self._rules.require_clean_git, exempt=self._exempt())
 
     def _by_base(self) -> Iterable[tuple[str, Sequence[MergeRequest]]]:
-        """Group by repository and base, in a fixed order: locks are always taken in the same one."""
+        """Group by repository and base, sorted, so that locks are always taken in the same order."""
         groups: dict[tuple[str, str], list[MergeRequest]] = {}
         for request in self._requests():
             groups.setdefault(_target(request), []).append(request)
@@ -152,7 +152,7 @@ class Closer:
         try:
             journal = self._decide(lease)
         except LostLeaseError:
-            raise  # whoever has the run now undoes it by the journal
+            raise  # the new holder of the lease undoes it according to the journal
         except BaseException as error:
             recorded = self._world.store.close_journal(self._run.run_id)
             if recorded is None or recorded.phase == "preparing":
@@ -178,9 +178,9 @@ class Closer:
         raise _blocked(self._run, tuple(map(self._moved, moved)))
 
     def _prepare(self, moves: Sequence[RefMove]) -> tuple[RefMove, ...]:
-        """Lock every branch, then bring the checkouts along; returns the moves whose base is not where it was.
+        """Lock every branch, then update the checkouts; returns the moves whose base has moved.
 
-        Raises `CloseBlockedError` for any other refusal.
+        Any other refusal raises `CloseBlockedError`.
         """
         moved = []
         for move in moves:
@@ -196,18 +196,18 @@ class Closer:
         return tuple(moved)
 
     def _carry_out(self, lease: Lease, journal: CloseJournal) -> CloseJournal:
-        """Let every move happen. After the decision nothing is taken back: what fails is done again."""
+        """Commit every move. After the decision nothing is undone: a failed move is repeated."""
         for number, move in enumerate(journal.moves):
             try:
                 self._merging.commit(_key(move.source, move.base))
-            except HostError:  # also for want of a prepared one, in another process than that which decided
+            except HostError:  # also when nothing is prepared, because another process made the decision
                 journal = self._move_late(lease, journal, number)
         journal = journal._replace(phase="merged")
         self._journal(lease, journal)
         return journal
 
     def _move_late(self, lease: Lease, journal: CloseJournal, number: int) -> CloseJournal:
-        """Make a move that was decided and that nothing is prepared for any more."""
+        """Make a move that was decided but is no longer prepared."""
         for _ in range(_TRIES):
             move = journal.moves[number]
             self._merging.clear_stale_lock(move.source, move.base, move.new)
@@ -222,7 +222,7 @@ class Closer:
         raise _blocked(self._run, (self._moved(journal.moves[number]),), decided=True)
 
     def _rehearse_again(self, lease: Lease, journal: CloseJournal, number: int) -> CloseJournal:
-        """Bring one base to where a decided close wants it although somebody has committed to it since."""
+        """Complete a decided close on a base to which somebody has committed since."""
         stale = journal.moves[number]
         (requests,) = (
             requests for _, requests in self._by_base() if _target(requests[0]) == (stale.source, stale.base)
@@ -239,7 +239,7 @@ class Closer:
 
     @contextmanager
     def _told(self, move: RefMove, *, decided: bool = False) -> Iterator[None]:
-        """Report a refused move as what blocks the close; a base that moved is rehearsed again instead."""
+        """Report a refused move as blocking the close; a base that has moved is rehearsed again instead."""
         try:
             yield
         except BaseMovedError:
@@ -250,7 +250,7 @@ class Closer:
             raise _blocked(self._run, (blocked,), decided=decided) from error
 
     def _undo(self, moves: Sequence[RefMove]) -> None:
-        """Take everything back; whatever fails on the way, every branch is let go of."""
+        """Undo everything; whatever fails on the way, every branch is released."""
         failures = []
         for move in moves:
             try:
@@ -276,7 +276,7 @@ class Closer:
             transaction.set_close(self._run.run_id, journal)
 
     def _back_out(self, lease: Lease, why: str) -> None:
-        """Undo what was prepared and let the run be completed again; the journal stays until that has been done."""
+        """Undo what was prepared and return the run to completed; the journal is kept until that is done."""
         journal = self._world.store.close_journal(self._run.run_id)
         if journal is not None:
             self._undo(journal.moves)
@@ -288,14 +288,14 @@ class Closer:
     # --- after the merge ---
 
     def _finish(self, lease: Lease, journal: CloseJournal) -> None:
-        """Close tickets, end sessions, remove worktrees, push; each can be done again after a crash."""
+        """Close tickets, end sessions, remove worktrees, push; each is repeatable after a crash."""
         run_id = self._run.run_id
         tickets = self._world.machine.tickets(self._policy)
         for ticket in self._run.tickets:
             try:
                 tickets.close(ticket, changelog=self._changelog(ticket, journal))
             except MetawsmError as error:
-                # The work is merged; a ticket that went missing must not keep the run from being closed.
+                # The work is merged; a missing ticket must not prevent closing the run.
                 self._note(lease, "ticket_not_closed", error.message)
         stopping.end_sessions(self._world, self._world.store.agents(run_id), lease)
         stopping.end_strays(self._world, run_id)
@@ -327,7 +327,8 @@ class Closer:
                 try:
                     worktrees.push(move.source, move.base)
                 except HostError as error:
-                    # Last, and the merge stands without it: told, and left to the person.
+                    # Last, because the merge is complete without it: a failure is reported and left to the
+                    # person.
                     self._note(lease, "push_failed", f"{move.name}: {error.message}")
 
     def _unpin(self, lease: Lease, sources: Collection[str]) -> None:
@@ -352,7 +353,7 @@ class Closer:
 
 
 def keep_blocked(transaction: Transaction, run_id: str, blocked: Sequence[Blocked], message: str) -> None:
-    """Keep what blocked a close as an event, so that it is told as long as it is so."""
+    """Record what blocked a close as an event, so that it is reported as long as it lasts."""
     transaction.record(run_id, "merge", run_id, CLOSE_BLOCKED, message=message, data={"blocked": wire(tuple(blocked))})
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` looks at: is everything here that runs will need?"""
+"""The checks of `doctor`: is everything available that runs will need?"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from metawsm_rpc.ports.worktrees import Worktrees
 
 
 class Check(NamedTuple):
-    """One thing that was looked at; `hint` says what to do when it is not `ok`."""
+    """The result of one check; `hint` says what to do when it is not `ok`."""
 
     name: str
     ok: bool
@@ -24,7 +24,7 @@ def diagnose(
 ) -> tuple[Check, ...]:
     """Check the policy, and with it git, tmux, repositories, tickets and the agents' programs.
 
-    In a folder that is not `trusted` nothing is executed, so only what can be read there is checked.
+    In an untrusted folder nothing is executed, so only files are checked.
     """
     if policy is None:
         first = problems[0]
@@ -59,7 +59,7 @@ def _checks(machine: Machine, policy: Mapping[str, Any], *, trusted: bool) -> It
 
 
 def _identities(machine: Machine, worktrees: Worktrees) -> str:
-    """Return who commits in the repositories, which can each say so; without any, at the root."""
+    """Return the committer identities of the repositories; without any, that of the root."""
     folders = [source.path for source in worktrees.sources()] or [machine.root]
     return ", ".join(dict.fromkeys(worktrees.identity(folder) for folder in folders))
 

@@ -18,14 +18,14 @@ class _Underway(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What ended a drive, a defect or a store in trouble, and when, by the monotonic clock."""
+    """The error that ended a drive, a defect or a failing store, and its time by the monotonic clock."""
 
     at: float
     error: BaseException
 
 
 class Drives:
-    """Starts drives, waits for them, and ends them with the process."""
+    """Starts drives, waits for them, and ends them when the process ends."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -33,10 +33,10 @@ class Drives:
         self._failures: dict[str, Failure] = {}
 
     def start(self, run_id: str, lease: Lease) -> None:
-        """Drive a run in the background with a lease that is given up at the end, and also on an error here."""
+        """Drive a run in the background with a lease that is released at the end, even if this fails."""
         try:
             if run_id in self._underway:
-                # It has lost the run, or the lease would not be here; it is at its last writes.
+                # It has lost the run, or we could not hold the lease; it is making its last writes.
                 self._underway[run_id].thread.join()
             drive = Drive(self._world, run_id, lease)
         except BaseException as error:
@@ -52,7 +52,7 @@ class Drives:
         try:
             drive.run()
         except LostLeaseError:
-            # A stop has taken over, and tells of it itself.
+            # A stop has taken over, and reports it itself.
             return
         except BaseException as error:  # noqa: BLE001 - raised again in wait(), in the caller's thread
             self._failures[run_id] = Failure(time.monotonic(), error)
@@ -60,9 +60,9 @@ class Drives:
             self._world.store.release(lease)
 
     def wait(self, run_id: str, timeout: float | None = None) -> bool:
-        """Wait until the run's drive is over; False when the time came first.
+        """Wait until the run's drive is over; return False on timeout.
 
-        Raises what ended the drive, if that was a defect.
+        Raises the error that ended the drive, if any.
         """
         if run_id in self._underway:
             thread = self._underway[run_id].thread
@@ -74,11 +74,11 @@ class Drives:
         return True
 
     def failure(self, run_id: str) -> Failure | None:
-        """Return what ended the latest drive of a run that has not been raised to anybody."""
+        """Return the error that ended the latest drive of a run, unless it was already raised."""
         return self._failures.get(run_id)
 
     def holding(self, run_id: str, act: Callable[[Lease], object]) -> None:
-        """Take the run's lease, record a wish with it, and drive the run in the background."""
+        """Take the run's lease, record a request with it, and drive the run in the background."""
         lease = take(self._world, run_id)
         try:
             act(lease)
@@ -88,7 +88,7 @@ class Drives:
         self.start(run_id, lease)
 
     def close(self) -> None:
-        """Cut off every drive; what was under way is picked up by the next one."""
+        """Interrupt every drive; the next driver picks up what was running."""
         for drive, _ in tuple(self._underway.values()):
             drive.interrupt()
         for _, thread in tuple(self._underway.values()):

@@ -1,7 +1,7 @@
-"""Driving a run: everything that can be done now is done, in parallel, until nothing is left.
+"""Drives a run: executes everything that can be executed, in parallel, until nothing is left.
 
-A drive holds the run's lease. It ends when no step can run and no launch is owed, or at once when
-somebody takes the lease over: a stop wins over whatever is in flight.
+A drive holds the run's lease. It ends when no step can run and no launch is owed, or at once when the lease is
+taken over: a stop wins over whatever is in progress.
 """
 
 import random
@@ -27,9 +27,9 @@ _DRIVEN = frozenset({"running", "awaiting_guidance"})
 
 
 def retry_delay(attempt: int, chance: float) -> float:
-    """Return how many seconds to wait before the try after `attempt` (from 1); `chance` is in [0, 1).
+    """Return the delay in seconds after the failed attempt number `attempt` (from 1); `chance` is in [0, 1).
 
-    Exponential with jitter over half of it, so that runs that failed together do not retry together.
+    Exponential, with jitter of up to half, so that runs that failed together do not retry together.
     """
     longest = min(_FIRST_RETRY_SECONDS * 2.0 ** (attempt - 1), _LONGEST_RETRY_SECONDS)
     return longest * (0.5 + chance / 2)
@@ -43,7 +43,7 @@ class _Launch(NamedTuple):
 
 
 class _Mending(NamedTuple):
-    """Worktrees that went missing under agents at work."""
+    """Worktrees that have gone missing under live agents."""
 
     ticket: str
 
@@ -73,7 +73,7 @@ class Drive:
         self._to_mend = {agent.ticket for agent in world.store.agents(run_id) if agent.status in LIVE}
 
     def run(self) -> None:
-        """Drive until nothing can be done. Raises `LostLeaseError` when somebody took over."""
+        """Drive until nothing is left to execute. Raises `LostLeaseError` when the lease was taken over."""
         with kept(self._world, self._lease, self.interrupt):
             self._take_over()
             with ThreadPoolExecutor(self._max_parallel, f"run {self._run_id}") as pool:
@@ -81,12 +81,12 @@ class Drive:
             self._roll_back_failed()
 
     def interrupt(self) -> None:
-        """End the drive at once, from any thread: what is in flight is cut off."""
+        """End the drive at once, from any thread, interrupting whatever it executes."""
         self._over.set()
         self._worktrees.interrupt()
 
     def _take_over(self) -> None:
-        """Say of steps that an earlier driver left under way that they were cut off."""
+        """Mark the running steps of an earlier driver as interrupted."""
         if not self._world.store.has_running_steps(self._run_id):
             return
         with self._world.store.transaction(self._lease) as transaction:
@@ -121,7 +121,7 @@ class Drive:
         return max(0.0, min(self._not_before.values()) - self._world.clock())
 
     def _ready(self, flying: Collection[_Task]) -> list[_Task]:
-        """Return what can be started now: steps first, then launches that are owed."""
+        """Return the tasks that can be started now: steps first, then owed launches."""
         detail = self._world.store.detail(self._run_id)
         if detail.run.status not in _DRIVEN:
             return []
@@ -133,7 +133,7 @@ class Drive:
             if step.index in indexes or step.index in self._not_before or source in busy:
                 continue
             if source is not None:
-                # git takes one worktree at a time in a repository; a second one would only hold a thread.
+                # git adds one worktree at a time to a repository; a second one would only occupy a thread.
                 busy.add(source)
             ready.append(step)
         ready += [_Launch(agent.ticket, agent.name) for agent in detail.agents if _is_owed(agent)]
@@ -146,7 +146,7 @@ class Drive:
         return None
 
     def _perform(self, task: _Task) -> float | None:
-        """Carry out a task; answers after how many seconds it is to be tried again, if at all."""
+        """Execute a task; returns the delay in seconds until its next attempt, None for no further one."""
         try:
             if isinstance(task, Step):
                 return self._perform_step(task)
@@ -219,7 +219,7 @@ class Drive:
         self._to_mend.discard(mending.ticket)
 
     def _roll_back_failed(self) -> None:
-        """Take back workspaces that stayed half-made: a create step of theirs failed for good."""
+        """Roll back half-made workspaces, in which creating a worktree has failed for good."""
         failed = {
             step.ticket
             for step in self._world.store.steps(self._run_id)
@@ -236,5 +236,5 @@ def _is_owed(agent: Agent) -> bool:
 
 
 def _message(error: Exception) -> str:
-    # A full disk or a missing permission that an adapter did not foresee is a failure like another.
+    # A full disk or a missing permission that an adapter did not handle is an ordinary failure.
     return error.message if isinstance(error, MetawsmError) else f"{type(error).__name__}: {error}."

@@ -1,4 +1,4 @@
-"""What becomes of an agent whose process has ended, and whether it is started again by itself."""
+"""The status of an agent whose process has ended, and whether it is restarted automatically."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Policy = Mapping[str, Any]
 
 
 def exited(transaction: Transaction, agent: Agent, policy: Policy, record: Exit, now: float) -> None:
-    """Say that an agent has exited: completed or failed as its profile has it, dead when a signal killed it."""
+    """Record an agent's exit: completed or failed according to its profile, dead when a signal killed it."""
     at: dict[str, Any] = {"exit_code": record.code}
     if signal := signal_of(record.code):
         died(transaction, agent, policy, f"signal {signal} killed it", now, **at)
@@ -30,7 +30,7 @@ def exited(transaction: Transaction, agent: Agent, policy: Policy, record: Exit,
 
 
 def died(transaction: Transaction, agent: Agent, policy: Policy, why: str, now: float, **columns: Any) -> None:
-    """Say that an agent is dead; while its restart budget lasts, a new launch of it is owed from now on."""
+    """Record that an agent is dead, and while its restart budget lasts, that it is owed a new launch."""
     key = (agent.run_id, agent.ticket, agent.name)
     source = "exit record" if columns else "terminal"
     transaction.set_health(*key, Health("dead", why, source, timestamp(now)))
@@ -46,5 +46,5 @@ def died(transaction: Transaction, agent: Agent, policy: Policy, why: str, now: 
 
 
 def signal_of(code: int) -> int | None:
-    """Return the signal in an exit code as the shell gives it; above 128 + 64 there is none."""
+    """Return the signal in a shell's exit code (128 + n), None when there is none."""
     return code - 128 if 128 < code <= 192 else None

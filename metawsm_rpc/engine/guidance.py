@@ -1,7 +1,7 @@
-"""Questions of agents: asked, waited for, answered, and the answer brought to where it is waited for.
+"""Questions of agents: asking, waiting, answering, and delivering the answer.
 
-A process that waits for an answer says so by a lock that the kernel takes back when it dies. So an
-answer is typed into the agent's terminal only where nobody waits for it.
+A process that waits for an answer holds a lock, which the kernel releases when the process dies. An answer is
+typed into the agent's terminal only if no process waits for it.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ from metawsm_rpc.policy.view import profile_of
 _LOOK_SECONDS = 0.05
 
 _TAKING_SECONDS = 2.0
-"""How long a process that waits may take to take its answer."""
+"""How long a waiting process may take to pick up its answer."""
 
 
 class Asked(NamedTuple):
-    """The event that tells of a question, and the question; None when the launch that asked is not the latest."""
+    """The event of a question, and the question; None when it came from an earlier launch."""
 
     event: Event
     guidance: Guidance | None
 
 
 class Answered(NamedTuple):
-    """A question that was answered, and why the agent does not have the answer yet."""
+    """An answered question, and why the agent does not have the answer yet."""
 
     guidance: Guidance
     reason: str | None
@@ -40,10 +40,10 @@ class Answered(NamedTuple):
 
 @contextmanager
 def asking(world: World, signal: Signal) -> Iterator[Asked]:
-    """Ask a question and wait until it is answered or withdrawn; the end of the block delivers the answer.
+    """Ask a question and wait until it is answered or withdrawn; leaving the block marks the answer delivered.
 
-    The same question of the same agent is asked once: when it is open still, as after a wait that was
-    interrupted, or answered and not delivered yet, it is taken up. Raises what `signals.receive` does.
+    A question that the same agent has asked before is not asked twice: if it is still open, as after an
+    interrupted wait, or answered but not delivered, it is used instead. Raises what `signals.receive` raises.
     """
     folders = world.machine.folders()
     paths = folders.paths(signal.run_id, signal.ticket, signal.agent)
@@ -60,13 +60,13 @@ def asking(world: World, signal: Signal) -> Iterator[Asked]:
         question = _await(world, guidance_id)
         yield Asked(event, question)
         if question.status == "answered":
-            # Who asked has its answer: a store in trouble must not make it ask again.
+            # The caller has its answer: a failing store must not make it ask again.
             with contextlib.suppress(StoreError), world.store.transaction() as transaction:
                 transaction.delivered(guidance_id)
 
 
 def _earlier(world: World, signal: Signal) -> Guidance | None:
-    """Return the same question of the same agent, if it may still get its answer."""
+    """Return the same question of the same agent, if its answer can still be delivered."""
     same = (signal.ticket, signal.agent, signal.message, signal.choices)
     for question in reversed(world.store.questions(signal.run_id)):
         if (question.ticket, question.agent, question.question, question.choices) == same:
@@ -98,10 +98,10 @@ def _await(world: World, guidance_id: str) -> Guidance:
 
 
 def answer(world: World, guidance_id: str, text: str) -> Answered:
-    """Answer a question, and bring the answer to the process that waits for it, else to the agent's input.
+    """Answer a question, and deliver the answer to the waiting process, or else to the agent's terminal.
 
-    Raises `GuidanceNotFoundError`, `InvalidParamsError` for what is no text, or
-    `IllegalTransitionError` when the question is not open any more.
+    Raises `GuidanceNotFoundError`, `InvalidParamsError` for an unusable text, or `IllegalTransitionError` when
+    the question is no longer open.
     """
     typed_text(text)
     question = world.store.guidance(guidance_id)
@@ -133,7 +133,7 @@ def _not_open(question: Guidance) -> IllegalTransitionError:
 
 
 def _is_taken(world: World, question: Guidance) -> bool:
-    """Return whether a process that waits for the answer has taken it."""
+    """Return whether a waiting process has picked up the answer."""
     folders = world.machine.folders()
     paths = folders.paths(question.run_id, question.ticket, question.agent)
     deadline = time.monotonic() + _TAKING_SECONDS
@@ -142,13 +142,13 @@ def _is_taken(world: World, question: Guidance) -> bool:
         if world.store.guidance(question.id).delivered_at is not None:
             return True
         if not is_awaited or time.monotonic() > deadline:
-            # Who is there and slow, as a machine under load is, still takes it.
+            # A process that waits but is slow, as under load, will still pick it up.
             return is_awaited
         time.sleep(_LOOK_SECONDS)
 
 
 def _type(world: World, question: Guidance, text: str) -> str | None:
-    """Type an answer into the agent's terminal; answers why it did not get there."""
+    """Type an answer into the agent's terminal; returns the reason if it was not delivered."""
     agent = _asker(world, question)
     if agent.status not in LIVE:
         return f"it is {agent.status}"

@@ -1,7 +1,7 @@
-"""What the hooks of an agent's program tell us, and what it moves.
+"""Applies what the hooks of agents' programs report.
 
-A hook is not progress, and less than what the agent itself signals. It comes with every tool that
-is used, so it is written down only when it is news.
+A hook is not progress, and counts for less than the agent's own signals. Hooks run for every tool that an agent
+uses, so they are recorded only if they change something.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ _MOVES: Mapping["Said", tuple[str, str]] = {
     "working": ("observe_running", "running"),
     "waiting": ("observe_waiting", "waiting"),
     "idle": ("observe_idle", "idle"),
-    "error": ("observe_waiting", "waiting"),  # it goes on only when somebody sees to it
+    "error": ("observe_waiting", "waiting"),  # it continues only when a person intervenes
 }
-"""The event, and the status that it leads to."""
+"""By state: the event, and the status that it leads to."""
 
 _REFRESH_SECONDS = 5.0
-"""How old what was said may become before saying the same again is worth a write."""
+"""How old a report must be before an identical one is worth a write."""
 
 
 class Heard(NamedTuple):
-    """What a hook told of one agent; `launch` says which start of it, `at` when, in seconds since the epoch."""
+    """A hook's report on one agent; `launch` identifies the start of it, `at` is in seconds since the epoch."""
 
     run_id: str
     ticket: str
@@ -41,10 +41,10 @@ class Heard(NamedTuple):
 
 
 def receive(world: World, heard: Heard) -> None:
-    """Apply what was heard, unless it is no news.
+    """Apply a report, unless it changes nothing.
 
-    Raises `RunNotFoundError` or `AgentNotFoundError`. What an earlier launch tells is not even
-    recorded: nothing that it says can count any more.
+    Raises `RunNotFoundError` or `AgentNotFoundError`. A report of an earlier launch is not even recorded,
+    because it cannot count any more.
     """
     agents = world.store.agents(heard.run_id)
     mine = next((one for one in agents if (one.ticket, one.name) == (heard.ticket, heard.agent)), None)
@@ -55,10 +55,10 @@ def receive(world: World, heard: Heard) -> None:
 
 
 def apply(world: World, transaction: Transaction, heard: Heard) -> None:
-    """Apply what was heard, in a transaction that is under way."""
+    """Apply a report within an open transaction."""
     key = (heard.run_id, heard.ticket, heard.agent)
     agent = transaction.agent(*key)
-    heard = heard._replace(at=min(heard.at, world.clock()))  # what comes by file may claim any time
+    heard = heard._replace(at=min(heard.at, world.clock()))  # a dropped file may claim any time
     if not _is_news(agent, heard):
         return
     counts = transaction.run(heard.run_id).status in SETTLING
@@ -91,26 +91,26 @@ def _is_news(agent: Agent, heard: Heard) -> bool:
     if not _may_say(agent, heard):
         return False
     same = (agent.said, agent.said_by, agent.status) == (told.said, "hook", _MOVES[told.said][1])
-    # What it waits for matters; which tool it uses does not.
+    # A change of what it waits for matters; a change of the tool it uses does not.
     known = same and (told.said in ("working", "idle") or _says_less(agent, told))
     return not (known and heard.at - _said_at(agent) < _REFRESH_SECONDS)
 
 
 def _may_say(agent: Agent, heard: Heard) -> bool:
-    """Return whether a hook counts against the status of its agent and what that has said itself."""
+    """Return whether a hook may change its agent's status, given what the agent itself has signalled."""
     if agent.status not in LIVE:
-        # The tool that said `done` ends, and the turn after it: only a new prompt is more work.
+        # After the tool that signals `done`, that tool and the turn end: only a new prompt means more work.
         return agent.status == "completed" and heard.told.prompted
     if agent.said_by == "signal" and agent.said == "waiting":
-        # So does the tool that said `waiting`; who begins something else does not wait any more.
+        # The same holds for `waiting`, but an agent that begins something else no longer waits.
         return heard.told.begins and heard.at > _said_at(agent)
     return heard.at >= _said_at(agent)
 
 
 def _says_less(agent: Agent, told: "Told") -> bool:
-    """Return whether the words that are kept already say all that these do, or more.
+    """Return whether the stored words are at least as specific as the new ones.
 
-    A reminder names neither command nor question; claude's calls a question a permission.
+    A reminder names neither command nor question, and claude's calls a question a permission.
     """
     kept = agent.said_what or ""
     return agent.said == told.said and (kept.startswith(told.what) or (": " in kept and ": " not in told.what))
@@ -121,12 +121,12 @@ def _said_at(agent: Agent) -> float:
 
 
 def as_data(heard: Heard) -> dict[str, Any]:
-    """Return what was heard as the data of a file in a drop box."""
+    """Return a report as the data of a drop box file."""
     return {**heard._asdict(), "told": heard.told._asdict()}
 
 
 def from_data(data: Mapping[str, Any]) -> Heard:
-    """Return what a dropped file tells. Raises `TypeError`, `ValueError` or `KeyError` when it tells nothing."""
+    """Return the report in a dropped file. Raises `TypeError`, `ValueError` or `KeyError` for anything else."""
     from metawsm_rpc.domain.readings.hooks import Told
 
     told = Told(**data["told"])
@@ -137,7 +137,7 @@ def from_data(data: Mapping[str, Any]) -> Heard:
         or not all(isinstance(text, str) for text in texts)
         or not isinstance(told.conversation, str | None)
         or not isinstance(heard.at, int | float)
-        or not heard.at >= 0  # nor is it no number
+        or not heard.at >= 0  # NaN is refused, too
     ):
         raise ValueError("a value is of another kind")
     return heard

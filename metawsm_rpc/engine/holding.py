@@ -1,4 +1,4 @@
-"""Keeping a lease for as long as something is done with it, and noticing when somebody takes it over."""
+"""Holds a lease while work is done with it, and notices when it is taken over."""
 
 import threading
 import time
@@ -10,18 +10,18 @@ from metawsm_rpc.errors import BusyError, LostLeaseError, StoreError
 from metawsm_rpc.ports.store import Lease
 
 _RENEW_SECONDS = 5.0
-"""A third of the life of a lease."""
+"""A third of a lease's validity."""
 
 _LOOK_SECONDS = 0.05
-"""How soon a takeover is noticed: a stop waits for what it cuts off."""
+"""How soon a takeover is noticed: a stop waits for the driver that it interrupts."""
 
 
 _PATIENCE_SECONDS = 1.0
-"""How long to wait for a lease: a drive that has come to its end holds it for a moment yet."""
+"""How long to wait for a lease: a drive that has just ended still holds it for a moment."""
 
 
 def take(world: World, scope: str) -> Lease:
-    """Take a lease. Raises `BusyError` while somebody else has it, and keeps it."""
+    """Take a lease. Raises `BusyError` when another process holds it and does not release it in time."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -34,14 +34,14 @@ def take(world: World, scope: str) -> Lease:
 
 @contextmanager
 def kept(world: World, lease: Lease, on_loss: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Renew a lease in time until the block ends; `on_loss` is called once when it is lost meanwhile."""
+    """Renew a lease until the block ends; `on_loss` is called once if it is lost meanwhile."""
     over = threading.Event()
 
     def keep() -> None:
         renewed = world.clock()
         while not over.wait(_LOOK_SECONDS):
             try:
-                # Asked of the wall clock: a machine that slept has to renew as soon as it wakes.
+                # By the wall clock: after sleep, a machine has to renew as soon as it wakes.
                 if world.clock() - renewed > _RENEW_SECONDS:
                     world.store.renew(lease)
                     renewed = world.clock()
@@ -50,7 +50,7 @@ def kept(world: World, lease: Lease, on_loss: Callable[[], None] = lambda: None)
             except LostLeaseError:
                 break
             except StoreError:
-                continue  # locked or full for the moment; the next write of who holds the lease tells of it
+                continue  # temporarily locked or full; the holder's next write will report it
         if not over.is_set():
             on_loss()
 
@@ -65,7 +65,7 @@ def kept(world: World, lease: Lease, on_loss: Callable[[], None] = lambda: None)
 
 @contextmanager
 def held(world: World, scope: str) -> Iterator[Lease]:
-    """Take a lease for the block. Raises `BusyError` while somebody else has it."""
+    """Hold a lease within the block. Raises `BusyError` while another process holds it."""
     lease = take(world, scope)
     try:
         with kept(world, lease):

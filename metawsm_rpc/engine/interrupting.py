@@ -1,4 +1,4 @@
-"""Steps whose executor is gone: they failed without costing a try, and go on or wait for a person."""
+"""Marks steps whose driver is gone as interrupted; they continue by themselves or wait for a person."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from metawsm_rpc.ports.store import Transaction
 
 
 def waits_for_a_person(policy: Mapping[str, Any]) -> bool:
-    """Return whether a run whose executor died goes on only when a person says so."""
+    """Return whether a run whose driver died continues only on a person's request."""
     return ExecutionLimits.of(policy).on_interrupt == "fail"
 
 
 def interrupt_run(transaction: Transaction, run_id: str, steps: Sequence[Step], policy: Mapping[str, Any]) -> None:
-    """Say of a run that nobody drives that its steps were cut off; those that had not begun wait like the others."""
+    """Mark the running steps of a run without a driver as interrupted; pending ones wait like the others."""
     held_up = runnable(steps) if waits_for_a_person(policy) else ()
     for step in held_up:
         transaction.allow_attempts(run_id, step.index, 0)
@@ -27,7 +27,7 @@ def interrupt_run(transaction: Transaction, run_id: str, steps: Sequence[Step], 
 
 
 def interrupt_step(transaction: Transaction, step: Step, policy: Mapping[str, Any]) -> None:
-    """Move a running step to failed; with `execution.on_interrupt: fail` it is not tried again by itself."""
+    """Move a running step to failed; with `execution.on_interrupt: fail` it is not retried automatically."""
     if not waits_for_a_person(policy):
         transaction.move_step(step.run_id, step.index, "interrupt", message="interrupted")
         return

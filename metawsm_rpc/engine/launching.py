@@ -1,7 +1,7 @@
-"""Starting agents: the command line, the brief, the environment, and a launch that happens once.
+"""Launches agents: the command line, the brief, the environment, and a start that happens exactly once.
 
-A launch is written down before tmux is asked, and looked for before it is asked again, so that a
-crash in between neither loses an agent nor starts it twice.
+A launch is recorded before tmux is asked, and searched for before tmux is asked again, so that a crash in
+between neither loses an agent nor starts it twice.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from metawsm_rpc.ports.tickets import Ticket
 
 
 class LaunchContext:
-    """Everything that names one agent of one ticket, before or after it is started."""
+    """All facts for launching one agent on one ticket, known before it starts."""
 
     def __init__(
         self, world: World, policy: Mapping[str, Any], *, run_id: str, agent: str, workspace: Workspace
@@ -43,7 +43,7 @@ class LaunchContext:
     def environment(self, launch: str) -> dict[str, str]:
         """Return the agent's whole environment."""
         return {
-            **self._hooks.environment,  # where the person has set one of these, it stays theirs
+            **self._hooks.environment,  # variables that the person has set take precedence
             **self._programs.environment(),
             **self.profile.env,
             "METAWSM_ROOT": self.world.machine.root,
@@ -59,14 +59,14 @@ class LaunchContext:
     def command(
         self, launch: str, *, resume: bool = False, session_id: str | None = None, feedback: str | None = None
     ) -> tuple[str, ...]:
-        """Return the agent's command line; with `resume` the one that goes on with an earlier conversation."""
+        """Return the agent's command line; with `resume`, the one that continues an earlier conversation."""
         values = self._values(launch, session_id or chosen_id(self.run_id, self.ticket, self.agent, launch))
         prompt = self.profile.prompt(values, feedback)
         template = self.profile.resume_command if resume and self.profile.resume_command else self.profile.command
         return expand(template, {**values, "prompt": prompt})
 
     def begun_by(self, launch: str) -> Conversation | None:
-        """Return the conversation that a new start is taken to begin, None when a hook will tell of it, or nobody."""
+        """Return the conversation that a new start is assumed to begin, None when only a hook could report it."""
         hooked = bool(self._hooks.environment) or (
             bool(self._hooks.options) and mentions(self.profile.command, "hook_options")
         )
@@ -119,7 +119,7 @@ class Launcher:
         self._lease = lease
 
     def launch(self, agent: Agent, workspace: Workspace, ticket: Ticket) -> None:
-        """Start an agent that is owed a launch; one that was begun and runs is only noted.
+        """Start an agent that is owed a launch; if its launch was begun and runs, only record that.
 
         Raises `HostError` when tmux refuses, `DependencyMissingError` without its program.
         """
@@ -174,7 +174,7 @@ class Launcher:
         return feedback_for(self._world, agent.run_id, agent.ticket, agent.name)[-1]
 
     def _runs_already(self, agent: Agent, context: LaunchContext) -> bool:
-        """Note a launch that was begun by a process that died before it could say so."""
+        """Record the start of a launch whose driver died before it could record it."""
         launch = agent.launch or ""
         terminals = self._world.machine.terminals(self._policy)
         for pane in terminals.panes():
@@ -184,7 +184,7 @@ class Launcher:
         directory = self._world.machine.folders().launch_directory(context.paths, launch)
         if terminals.exit_record(directory) is None:
             return False
-        # It has come and gone; the next sweep tells how.
+        # It has already ended; the next sweep records how.
         self._note(agent, launch, None)
         return True
 
@@ -193,11 +193,11 @@ class Launcher:
             now = transaction.agent(agent.run_id, agent.ticket, agent.name)
             if starts.is_begun(now):
                 starts.start(transaction, now, pid, timestamp(self._world.clock()))
-            elif now.launch == launch:  # it has spoken already, which is as good as our word
+            elif now.launch == launch:  # it has already signalled, which records the start as well
                 transaction.set_agent(agent.run_id, agent.ticket, agent.name, pid=pid)
 
     def _take_back(self, agent: Agent, launch: str, pid: int) -> None:
-        """End a session that was started after somebody had taken the run over, unless they have adopted it."""
+        """End a session that was started after the run had been taken over, unless the new driver has adopted it."""
         for now in self._world.store.agents(agent.run_id):
             if (now.ticket, now.name) == (agent.ticket, agent.name) and (
                 now.launch != launch or starts.is_begun(now) or now.status not in LIVE
@@ -206,7 +206,7 @@ class Launcher:
 
 
 def _to_go_on_with(agent: Agent, context: LaunchContext) -> tuple[bool, Conversation | None]:
-    """Return whether an agent goes on with what it did before, and the conversation when that has to be named."""
+    """Return whether an agent continues its earlier work, and the conversation if it has to be named."""
     template = context.profile.resume_command
     if agent.status == "pending" or template is None:
         return False, None
@@ -217,7 +217,7 @@ def _to_go_on_with(agent: Agent, context: LaunchContext) -> tuple[bool, Conversa
 
 
 def rewrite_brief(world: World, agent: Agent) -> None:
-    """Bring the brief of an agent at work up to date, so that it can be read again."""
+    """Rewrite the brief of a live agent, so that it can read it again."""
     policy = world.store.policy(agent.run_id)
     (workspace,) = (one for one in made_of(world, agent.run_id) if one.ticket == agent.ticket)
     context = LaunchContext(world, policy, run_id=agent.run_id, agent=agent.name, workspace=workspace)
@@ -225,7 +225,7 @@ def rewrite_brief(world: World, agent: Agent) -> None:
 
 
 def feedback_for(world: World, run_id: str, ticket: str, name: str) -> tuple[str, ...]:
-    """Return what `iterate` has told an agent, oldest first: the brief keeps all of it."""
+    """Return all feedback that an agent was given by `iterate`, oldest first: the brief contains all of it."""
     return tuple(
         event.message or ""
         for event in world.store.events(run_id=run_id)
@@ -234,14 +234,14 @@ def feedback_for(world: World, run_id: str, ticket: str, name: str) -> tuple[str
 
 
 def write_brief(context: LaunchContext, launch: str, ticket: Ticket) -> None:
-    """Write what an agent is asked to do, and make the folders of its launch."""
+    """Write an agent's brief, and create the folders of its launch."""
     text = context.world.machine.tickets(context.policy).text(ticket)
     feedback = feedback_for(context.world, context.run_id, context.ticket, context.agent)
     context.world.machine.folders().prepare(context.paths, launch, brief(context, ticket, text, feedback))
 
 
 def brief(context: LaunchContext, ticket: Ticket, text: str, feedback: tuple[str, ...] = ()) -> str:
-    """Return the Markdown that tells an agent what to do and how to say how it goes."""
+    """Return the brief as Markdown: what to do, and how to report progress."""
     signal = "$METAWSM_BIN signal"
     repos = "\n".join(
         f"- `{repo.name}` at `{repo.path}` (branch `{repo.branch}`, from `{repo.base}`)"

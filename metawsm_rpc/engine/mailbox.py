@@ -1,9 +1,9 @@
-"""Drop boxes: what agents leave there that cannot reach the store, as in a sandbox, and what they get back.
+"""Drop boxes: how agents that cannot reach the store, as in a sandbox, exchange messages with it.
 
-A signal, and what a hook tells, is a file; whoever sweeps applies it. Who waits for an answer leaves a
-request beside it, `.reply-` and a mark of the question, and finds what became of the question in its
-place. A request that nobody waits at any more, because the agent's tool was cut off, is taken up by
-the next one who asks the same.
+A signal or a hook's report is a file, which the next sweep applies. A process that waits for an answer leaves a
+request beside it, named `.reply-` and a hash of the question, and finds the reply in its place. A request that
+no process waits for any more, because the agent's tool was interrupted, is used by the next process that asks
+the same question.
 """
 
 import json
@@ -27,9 +27,9 @@ _REPLY = frozenset({"guidance", "reason"})
 
 
 class Reply(NamedTuple):
-    """What became of a question that was left in a drop box.
+    """The reply to a question that was left in a drop box.
 
-    `guidance` is the question as the protocol has it; None when it was refused, for the `reason`.
+    `guidance` is the question in the protocol's form; None when it was refused, with the `reason`.
     """
 
     guidance_id: str
@@ -37,23 +37,23 @@ class Reply(NamedTuple):
     reason: str | None
 
 
-# --- the agent's side: nothing of the store is touched ---
+# --- the agent's side, which never touches the store ---
 
 
 def leave_signal(world: World, signal: Signal) -> None:
-    """Leave a signal in its agent's drop box. Raises `HostError` when there is none, or it cannot be written."""
+    """Leave a signal in its agent's drop box. Raises `HostError` when there is none or it is not writable."""
     world.machine.folders().leave(_paths(world, signal), _name(world), signals.to_text(signal))
 
 
 def leave_heard(world: World, heard: Heard) -> None:
-    """Leave what a hook told in its agent's drop box. Raises `HostError` when there is none."""
+    """Leave a hook's report in its agent's drop box. Raises `HostError` when there is none."""
     text = json.dumps({"heard": hearing.as_data(heard)})
     world.machine.folders().leave(_paths(world, heard), _name(world), text)
 
 
 @contextmanager
 def asking(world: World, signal: Signal) -> Iterator[Callable[[], Reply]]:
-    """Leave a question in the drop box; the block is given what waits for its reply, and has it when it ends.
+    """Leave a question in the drop box; the block gets a function that waits for the reply.
 
     Raises `HostError` when there is no drop box.
     """
@@ -80,11 +80,11 @@ def _name(world: World) -> str:
     return f"{time.time_ns():020d}-{world.token()}"
 
 
-# --- the other side ---
+# --- the store's side ---
 
 
 def receive(world: World, transaction: Transaction, agent: Agent, item: Dropped) -> None:
-    """Apply what lies in the drop box of an agent, once; what cannot be is recorded as refused."""
+    """Apply the files in an agent's drop box, each once; those that cannot be applied are recorded as refused."""
     name = item.id.encode(errors="backslashreplace").decode()
     if not transaction.receive(f"{agent.run_id}/{agent.ticket}/{agent.name}/{name}"):
         return
@@ -92,7 +92,7 @@ def receive(world: World, transaction: Transaction, agent: Agent, item: Dropped)
         _apply(world, transaction, agent, item)
     except MetawsmError as error:
         _refuse(transaction, agent, error.message)
-    except Exception as error:  # noqa: BLE001 - whatever one agent leaves, the others are still to be looked at
+    except Exception as error:  # noqa: BLE001 - whatever one agent leaves, the other boxes must still be read
         _refuse(transaction, agent, f"What lies in the drop box cannot be applied: {type(error).__name__}.")
 
 
@@ -125,9 +125,10 @@ def _refuse_to_answer(world: World, signal: Signal, reason: str) -> None:
 
 
 def hand_over(world: World, questions: Iterable[Guidance]) -> None:
-    """Bring what became of questions to those who wait for it at a drop box.
+    """Deliver replies to the processes that wait for them at a drop box.
 
-    Who withdraws or answers a question calls this; each look does, too, for who could not be told then.
+    Called when a question is answered or withdrawn, and again at each sweep, for replies that could not be
+    delivered then.
     """
     for question in questions:
         if question.status == "pending":
@@ -136,7 +137,7 @@ def hand_over(world: World, questions: Iterable[Guidance]) -> None:
         reply = {"guidance": wire(question)}
         try:
             is_taken = _reply(world, _paths(world, question), request, question.id, reply)
-        except HostError:  # the agent has taken its box away; whatever waits there is no concern of the others
+        except HostError:  # the agent has removed its box; that must not affect the others
             continue
         if not is_taken:
             continue
@@ -146,7 +147,7 @@ def hand_over(world: World, questions: Iterable[Guidance]) -> None:
 
 
 def _reply(world: World, paths: AgentPaths, name: str, guidance_id: str, reply: Mapping[str, Any]) -> bool:
-    """Put a reply in the place of the request for it, if there is one and a live process waits at it."""
+    """Replace a request by its reply, if there is one and a live process waits for it."""
     folders = world.machine.folders()
     request = _read(folders.left(paths, name))
     if request.get("id") != guidance_id or _REPLY & request.keys() or not folders.is_awaited(paths, guidance_id):
@@ -156,7 +157,7 @@ def _reply(world: World, paths: AgentPaths, name: str, guidance_id: str, reply: 
 
 
 def _request(question: str, choices: Sequence[str]) -> str:
-    """Return the name of the request for an answer; the same for the same question of an agent."""
+    """Return the name of the request for an answer, which is the same for the same question of an agent."""
     from hashlib import sha256
 
     words = json.dumps([question, list(choices)]).encode()
@@ -176,7 +177,7 @@ def _read(text: str | None) -> dict[str, Any]:
 
 
 def _heard(text: str) -> Heard | None:
-    """Return what a hook told, None for a file that is something else. Raises `InvalidParamsError`."""
+    """Return a hook's report, None for a file that is something else. Raises `InvalidParamsError`."""
     data = _read(text).get("heard")
     if data is None:
         return None

@@ -1,7 +1,7 @@
-"""From a request to a plan: looks at tickets, repositories, branches and programs, changes nothing.
+"""Turns a request into a plan: reads tickets, repositories, branches and programs, changes nothing.
 
-What is plainly wrong with the request is raised at once. What would make the run fail is collected,
-so that `plan` can show all of it and `run` refuses before anything is created.
+An invalid request raises at once. Problems that would make the run fail are collected, so that `plan` can show
+all of them and `run` refuses before anything is created.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from metawsm_rpc.ports.worktrees import Source, Worktrees
 
 
 class RunRequest(NamedTuple):
-    """What a person asked for; None means that the policy or the machine decides."""
+    """A person's request; None leaves the choice to the policy or the machine."""
 
     tickets: tuple[str, ...]
     repos: tuple[str, ...] | None = None
@@ -50,7 +50,7 @@ class RunRequest(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A plan, the policy to store with it, and what stands in its way."""
+    """A plan, the policy to store with it, and the problems that prevent it."""
 
     plan: Plan
     policy: Mapping[str, Any]
@@ -58,7 +58,7 @@ class Planned(NamedTuple):
 
 
 def as_problem(error: MetawsmError) -> Problem:
-    """Return an error as a row of a list of problems."""
+    """Return an error as a problem."""
     return Problem(code=error.kind, message=error.message, hint=error.hint)
 
 
@@ -76,8 +76,8 @@ class Planner:
     def plan(self, request: RunRequest) -> Planned:
         """Return the plan.
 
-        Raises `InvalidParamsError`, `TicketNotFoundError`, `RepoNotFoundError`,
-        `AgentNotFoundError` or `DependencyMissingError` for what no plan can be made of.
+        Raises `InvalidParamsError`, `TicketNotFoundError`, `RepoNotFoundError`, `AgentNotFoundError` or
+        `DependencyMissingError` if no plan can be made.
         """
         now = self._world.clock()
         given = request.run_id
@@ -86,11 +86,11 @@ class Planner:
         agents = self._agents(request)
         strategy: Strategy = request.strategy or self._workspace.default_strategy
         self._check_strategy(request, strategy, tickets)
-        # Before anything else is looked at: without them there is nothing to plan for.
+        # First, because without tickets there is nothing to plan.
         self._worktrees.version()
         terminals = self._world.machine.terminals(self._policy)
         terminals.version()
-        terminals.panes()  # its socket can be out of reach
+        terminals.panes()  # even a version check fails if its socket is out of reach
         workspaces = self._workspaces(request, strategy, tickets, run_id, now)
         laid_out = lay_out(run_id, workspaces)
         plan = compile_plan(
@@ -169,7 +169,7 @@ class Planner:
         return tuple(PlannedAgent(name, profile_of(self._policy, name).profile) for name in dict.fromkeys(wanted))
 
     def _add_agent(self, name: str, profiles: list[str]) -> None:
-        """Let a profile's name stand for an agent of that profile, unless it needs a command of the agent's."""
+        """Let a profile's name stand for an agent of that profile, unless the agent has to bring a command."""
         if name not in profiles:
             known = ", ".join(agent_names(self._policy)) or "none"
             raise AgentNotFoundError(
@@ -222,10 +222,10 @@ class Planner:
         return tuple(found[name] for name in dict.fromkeys(wanted))
 
     def _only(self, found: tuple[Source, ...], listed: str) -> Source:
-        """Return the repository that is meant when none is named.
+        """Return the default repository when none is named.
 
-        It is the root's own one, else the only one; those of the wsm registry, which knows the whole
-        machine, count where the root has none.
+        That is the root's own, else the only one; those of the wsm registry, which covers the whole machine,
+        count only if the root has none.
         """
         root = self._world.machine.root
         own = [source for source in found if source.path == root]
@@ -282,7 +282,7 @@ class Planner:
             )
 
     def _with_branch(self, repo: PlannedRepo, branch: str) -> PlannedRepo:
-        """Return the repository with what a person should know of a branch that is there already."""
+        """Return the repository with a note on a branch that already exists."""
         commits = self._worktrees.unmerged_commits(repo.source, branch, repo.base)
         if commits is None:
             return repo
@@ -303,7 +303,7 @@ class Planner:
             )
         return repo._replace(note="; ".join(note for note in (repo.note, "the branch exists already") if note))
 
-    # --- other people's workspaces ---
+    # --- existing workspaces ---
 
     def _stored(self, request: RunRequest) -> Mapping[str, Any]:
         name = names.check_workspace(request.source or "")

@@ -1,9 +1,9 @@
-"""Looking for progress that agents do not tell of: commits, and changes of what is not committed.
+"""Finds progress that agents do not report: commits, and changes of uncommitted work.
 
-Asking git costs milliseconds in a small repository and seconds in a large one. So the supervisor asks
-about one workspace at a time, in a thread of its own, each at a third of the policy's threshold
-for progress, shared out over that time, and once more before anybody is called stalled. Where
-nobody supervises, a look asks about those whom it would call stalled now.
+Asking git costs milliseconds in a small repository and seconds in a large one. So the supervisor asks about one
+workspace at a time, in a thread of its own, each at a third of the policy's threshold for progress, spread
+evenly over that time, and once more before an agent is called stalled. Where nobody supervises, a look asks
+about the agents that it would call stalled now.
 """
 
 import threading
@@ -21,26 +21,26 @@ from metawsm_rpc.ports.worktrees import WorkState, Worktrees
 PROBES_PER_THRESHOLD = 3
 
 _LIST_SECONDS = 5.0
-"""How often the supervisor asks the store which workspaces have agents at work."""
+"""How often the supervisor asks the store which workspaces have live agents."""
 
 _LAST_CHANCE_SECONDS = 15.0
-"""So long before its agents would be called stalled a workspace is asked about once more."""
+"""How long before its agents would be called stalled a workspace is probed once more."""
 
 _BUSY_SECONDS = 0.25
-"""How soon to come back for the answer of git."""
+"""How soon to check again for git's answer."""
 
 _GOLDEN_SECTION = 0.618
-"""Its multiples fall evenly into any interval, however many there are."""
+"""Its multiples are spread evenly over any interval, however many there are."""
 
 _MOST_AT_A_LOOK = 24
-"""How many workspaces a look asks about."""
+"""How many workspaces a look probes at most."""
 
 Key = tuple[str, str]
 """A workspace: its run and its ticket."""
 
 
 class _Plan(NamedTuple):
-    """When a workspace is asked about next, how often, and what the answer was."""
+    """When a workspace is probed next, how often, and the last answer."""
 
     workspace: Workspace
     interval: float
@@ -63,7 +63,7 @@ class Prober:
         self._thread: threading.Thread | None = None
 
     def probe(self) -> float:
-        """Do what is due; return in how many seconds there is something to do again."""
+        """Do what is due; return the number of seconds until something is due again."""
         now = self._world.clock()
         if self._thread is not None:
             if self._thread.is_alive():
@@ -81,14 +81,14 @@ class Prober:
         return max(0.0, min(next_due, self._listed + _LIST_SECONDS) - now)
 
     def close(self) -> None:
-        """End; git is cut off when it is being asked."""
+        """End, interrupting git if it is running."""
         if self._worktrees is not None:
             self._worktrees.interrupt()
         if self._thread is not None:
             self._thread.join()
 
     def _list(self, now: float) -> None:
-        """Plan for the workspaces in which agents are at work, and forget the others."""
+        """Plan probes of the workspaces that have live agents, and forget the others."""
         before, self._plans = self._plans, {}
         for run_id in self._world.store.unsettled():
             agents = [agent for agent in self._world.store.agents(run_id) if agent.status in LIVE]
@@ -110,7 +110,7 @@ class Prober:
 
     def _ask(self, key: Key, now: float) -> None:
         plan = self._plans[key]
-        # What was due long ago, as after a sleep, is due once.
+        # A probe that was due many times, as after sleep, is made once.
         due = plan.due + plan.interval
         self._plans[key] = plan._replace(due=due if due > now else now + plan.interval)
         self._worktrees = worktrees = self._world.machine.worktrees(self._world.store.policy(key[0]))
@@ -123,7 +123,7 @@ class Prober:
         self._thread.start()
 
     def _take(self, now: float) -> None:
-        """Keep what git answered, and note the progress that it shows."""
+        """Keep git's answer, and record the progress that it shows."""
         if self._asked is None or not self._answer:
             return
         (key, asked), answer = self._asked, self._answer
@@ -139,7 +139,7 @@ class Prober:
 
 
 def _before_it_is_too_late(plan: _Plan, agents: Iterable[Agent], limits: HealthThresholds, now: float) -> _Plan:
-    """Return the plan with a probe now, when agents would be called stalled soon that were not asked about."""
+    """Return the plan with a probe now, if its agents would soon be called stalled without one."""
     chance = min(_LAST_CHANCE_SECONDS, plan.interval)
     for agent in agents:
         for deadline in _deadlines(agent, limits):
@@ -149,7 +149,7 @@ def _before_it_is_too_late(plan: _Plan, agents: Iterable[Agent], limits: HealthT
 
 
 def _deadlines(agent: Agent, limits: HealthThresholds) -> tuple[float, float]:
-    """Return when a judge would call an agent stalled that shows nothing more, for want of progress or of activity."""
+    """Return when an agent would be called stalled without further signs: for lack of progress, and of activity."""
     healthy = agent.health.since if agent.health is not None and agent.health.state == "healthy" else ""
     moved = max(agent.last_progress_at or "", agent.started_at or "")
     active = max(moved, agent.last_activity_at or "")
@@ -160,30 +160,30 @@ def _deadlines(agent: Agent, limits: HealthThresholds) -> tuple[float, float]:
 
 
 def _moved_since(plan: _Plan, answer: Mapping[str, WorkState]) -> float:
-    """Return when the work last moved, as far as the files and the answer before tell."""
+    """Return when the work last changed, as far as the files and the previous answer show."""
     moved = max((state.moved_at for state in answer.values()), default=0.0)
     changed = any(path in plan.states and plan.states[path].digest != state.digest for path, state in answer.items())
     if changed:
         return max(moved, plan.asked)
-    # A file that was only written again has a new time, too, but this is the same work.
+    # A rewritten file has a new timestamp, too, but the work is the same.
     return 0.0 if plan.states else moved
 
 
 def states_of(worktrees: Worktrees, workspace: Workspace) -> dict[str, WorkState]:
-    """Return the state of the work in each worktree of a workspace, without those that cannot tell."""
+    """Return the state of the work in each worktree of a workspace, except those that git cannot read."""
     found = {}
     for repo in workspace.repos:
         try:
             state = worktrees.work_state(repo)
         except MetawsmError:
-            continue  # a repository in disorder shows no progress; its own verbs say what is wrong
+            continue  # a broken repository shows no progress; other verbs report what is wrong with it
         if state is not None:
             found[repo.path] = state
     return found
 
 
 def note_progress(transaction: Transaction, agents: Iterable[Agent], moved: float) -> None:
-    """Note when the work of agents moved, of those that have not told of later progress."""
+    """Record when the work of agents changed, unless they have reported later progress."""
     for agent in agents:
         now = transaction.agent(agent.run_id, agent.ticket, agent.name)
         if now.launch == agent.launch and _is_news(now, moved):
@@ -195,7 +195,7 @@ def _is_news(agent: Agent, moved: float) -> bool:
 
 
 def catch_up(world: World, agents: Collection[Agent]) -> bool:
-    """Ask git whether agents have made progress that nobody has seen; return whether one has."""
+    """Ask git whether agents have made unseen progress; return whether one has."""
     from concurrent.futures import ThreadPoolExecutor
 
     asked: list[tuple[Worktrees, Workspace]] = []

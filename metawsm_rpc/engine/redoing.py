@@ -1,7 +1,7 @@
-"""What a person asks of a run after it was started: go on, again, differently, or that is enough.
+"""A person's requests for a started run: resume, restart, iterate, retry or skip a step, complete.
 
-Each function records the wish in one transaction. What has to be executed for it is then owed
-(steps that can run, launches that are due) and done by whoever drives the run.
+Each function records the request in one transaction. What has to be executed for it is then owed (steps that
+can run, launches that are due), and the run's driver executes it.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from metawsm_rpc.ports.store import Lease, Transaction
 
 
 def chosen(agents: Iterable[Agent], *, name: str | None, ticket: str | None) -> tuple[Agent, ...]:
-    """Return the agents of this name and ticket, all of them where None.
+    """Return the agents with this name and ticket; None matches all.
 
     Raises `AgentNotFoundError` when there is none.
     """
@@ -34,7 +34,7 @@ def chosen(agents: Iterable[Agent], *, name: str | None, ticket: str | None) -> 
 
 
 def resume(world: World, run_id: str, lease: Lease) -> None:
-    """Let a run go on: failed steps may be tried again, agents that are gone are owed a launch.
+    """Resume a run: failed steps may be tried again, and agents that are gone are owed a launch.
 
     Raises `IllegalTransitionError` for a run that is completed, closing or closed.
     """
@@ -49,10 +49,10 @@ def resume(world: World, run_id: str, lease: Lease) -> None:
                 transaction.allow_attempts(run_id, step.index, more)
         out = taken_out(steps)
         for agent in world.store.agents(run_id):
-            if agent.status == "stopping":  # by somebody who did not come to the end of it
+            if agent.status == "stopping":  # a stop that was interrupted
                 transaction.move_agent(run_id, agent.ticket, agent.name, "stopped")
             gone = agent.status in ("dead", "failed", "stopping", "stopped") and (agent.ticket, agent.name) not in out
-            if gone and agent.due is None:  # what was asked for before a crash is still owed, and says more
+            if gone and agent.due is None:  # a launch owed since before a crash stays owed, for its own reason
                 _owe(transaction, agent, "resume")
         transaction.set_error(run_id, None)
 
@@ -83,10 +83,10 @@ def restart(world: World, run_id: str, lease: Lease, *, name: str | None, ticket
 def iterate(
     world: World, run_id: str, lease: Lease, *, feedback: str, name: str | None, ticket: str | None
 ) -> tuple[Agent, ...]:
-    """Give agents more to do: completed and stopped ones are owed a launch, the others find it in their brief.
+    """Give agents feedback: completed and stopped ones are owed a launch, the others find it in their brief.
 
-    Returns those that are at work, who can be told of it. Raises `AgentNotFoundError`, or
-    `IllegalTransitionError` when none of them can go on.
+    Returns the live ones, which can be sent the feedback. Raises `AgentNotFoundError`, or
+    `IllegalTransitionError` when none of them can continue.
     """
     from metawsm_rpc.engine.launching import rewrite_brief
 
@@ -115,13 +115,13 @@ def iterate(
 
 
 def tell(world: World, agents: Iterable[Agent], feedback: str) -> None:
-    """Send feedback to agents at work, side by side; why one did not take it is an event, and its brief has it."""
+    """Send feedback to live agents, in parallel; a failure is an event, and the brief has the feedback anyway."""
     from concurrent.futures import ThreadPoolExecutor
 
     from metawsm_rpc.engine import sending
 
     def send(agent: Agent) -> None:
-        with contextlib.suppress(IllegalTransitionError):  # it has ended meanwhile, which the next look tells
+        with contextlib.suppress(IllegalTransitionError):  # it has ended meanwhile, which the next look reports
             sending.send(world, agent, feedback, occasion="iterate")
 
     agents = tuple(agents)
@@ -131,7 +131,7 @@ def tell(world: World, agents: Iterable[Agent], feedback: str) -> None:
 
 
 def _started(world: World, run_id: str, agents: Iterable[Agent]) -> list[Agent]:
-    """Return those agents that have ever been started and were not taken out of the run."""
+    """Return the agents that have ever been started and were not taken out of the run."""
     out = taken_out(world.store.steps(run_id))
     return [agent for agent in agents if agent.status != "pending" and (agent.ticket, agent.name) not in out]
 
@@ -155,7 +155,7 @@ def retry_step(world: World, run_id: str, lease: Lease, index: int) -> None:
 
 
 def skip_step(world: World, run_id: str, lease: Lease, index: int) -> None:
-    """Go on without a step. Raises `StepNotFoundError`, `IllegalTransitionError`."""
+    """Skip a step. Raises `StepNotFoundError`, `IllegalTransitionError`."""
     with world.store.transaction(lease) as transaction:
         status = transaction.run(run_id).status
         if status in ("stopping", "closing", "closed"):
@@ -163,13 +163,13 @@ def skip_step(world: World, run_id: str, lease: Lease, index: int) -> None:
         transaction.move_step(run_id, index, "skip", message="skipped by hand")
         step = transaction.step(run_id, index)
     if step.kind == "start_agent":
-        # A start that failed half-way may have left a session behind.
+        # A start that failed midway may have left a session behind.
         agents = chosen(world.store.agents(run_id), name=step.agent, ticket=step.ticket)
         stopping.stop_agents(world, agents, lease)
 
 
 def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticket: str | None) -> None:
-    """Declare a run, or some of its agents, completed; what never started is skipped.
+    """Declare a run, or some of its agents, completed; steps that never ran are skipped.
 
     Raises `IllegalTransitionError`, `AgentNotFoundError`.
     """
@@ -177,7 +177,7 @@ def complete(world: World, run_id: str, lease: Lease, *, name: str | None, ticke
     whole = name is None and ticket is None
     advance(RUN, world.store.run(run_id).status, "complete", entity=f"run {run_id}")
     with world.store.transaction(lease) as transaction:
-        # Who was taken out before stays out; a start that a stop cut off has still started its agent.
+        # Agents taken out before stay out; a start that a stop interrupted has still started its agent.
         out = taken_out(world.store.steps(run_id))
         if whole:
             for step in world.store.steps(run_id):

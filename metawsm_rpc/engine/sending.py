@@ -1,4 +1,4 @@
-"""Sending text to an agent's input: because a person asked for it, and not into a decision that it waits for."""
+"""Sends text to an agent's terminal: only on request, and not while the agent waits for a decision."""
 
 from typing import Literal
 
@@ -11,18 +11,18 @@ from metawsm_rpc.policy.view import LaunchProfile, profile_of
 from metawsm_rpc.ports.terminals import Sent
 
 Occasion = Literal["send", "answer", "iterate"]
-"""Why it is sent: by the verb of that name."""
+"""Why it is sent: the verb of that name."""
 
 _SHOWN = 200
-"""How many characters of a text its event shows."""
+"""How many characters of a text its event contains."""
 
 
 def send(world: World, agent: Agent, text: str, *, forced: bool = False, occasion: Occasion = "send") -> Sent:
-    """Type a text into an agent's terminal and send it with Enter; what became of it is an event.
+    """Type a text and Enter into an agent's terminal; the outcome is an event.
 
-    `agent` is as the last look saw it. Not delivered, with the reason, when the agent waits for a
-    decision (unless `forced`), reads no input, or did not take it. Raises `InvalidParamsError` for
-    what is no text, `IllegalTransitionError` when the terminal is closed.
+    `agent` is as of the last sweep. The text is not delivered, with the reason, when the agent waits for a
+    decision (unless `forced`), reads no input, or did not take it. Raises `InvalidParamsError` for an unusable
+    text, `IllegalTransitionError` when the terminal is closed.
     """
     typed = typed_text(text)
     policy = world.store.policy(agent.run_id)
@@ -47,15 +47,15 @@ def send(world: World, agent: Agent, text: str, *, forced: bool = False, occasio
 
 
 def reads_input(profile: LaunchProfile) -> bool:
-    """Return whether a profile's program takes text while it runs; of a command of one's own nobody knows."""
+    """Return whether a profile's program takes text while it runs; for a custom command that is unknown."""
     return profile.completes_on == "signal" or profile.runner == "shell"
 
 
 def _obstacle(world: World, agent: Agent, profile: LaunchProfile, occasion: Occasion) -> str | None:
-    """Return why nothing is typed, as far as that can be told without looking at its screen."""
+    """Return why nothing may be typed, as far as that is known without capturing the screen."""
     if not reads_input(profile):
         return f"its profile {profile.profile} is headless, so it reads no input; `metawsm iterate` reaches it"
-    # The answer to one question need not wait for that to another.
+    # The answer to one question need not wait for another question.
     questions = () if occasion == "answer" else world.store.questions(agent.run_id)
     for question in questions:
         if question.status == "pending" and (question.ticket, question.agent) == (agent.ticket, agent.name):
@@ -63,9 +63,9 @@ def _obstacle(world: World, agent: Agent, profile: LaunchProfile, occasion: Occa
     if agent.health is None or agent.health.state != "waiting" or agent.said == "error":
         return None
     if agent.health.source == "signal":
-        # What it waits for by its own word may be the very answer that comes.
+        # An agent that signalled `waiting` may wait for this very text.
         return None if occasion == "answer" else _decision(agent.health.reason)
-    # Programs with rules of their own are looked at once more when it is typed.
+    # For programs with known screens, the terminal adapter checks again before typing.
     return _decision(agent.health.reason) if profile.runner == "shell" else None
 
 

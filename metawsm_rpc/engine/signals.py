@@ -1,4 +1,4 @@
-"""What agents tell us, by command or by drop box, and what it moves."""
+"""Applies agents' signals, received by command or from a drop box."""
 
 import contextlib
 import json
@@ -25,11 +25,11 @@ _MOVES: Mapping[str, str] = {
 
 
 _MOST_CHARACTERS = 256_000
-"""So much a signal may hold: it stays in the store for ever, and is sent to everybody who listens."""
+"""The limit for a signal, which stays in the store forever and is sent to every client."""
 
 
 class Signal(NamedTuple):
-    """One thing that an agent said; `launch` tells which start of it spoke."""
+    """A signal; `launch` identifies the start of the agent that it came from."""
 
     run_id: str
     ticket: str
@@ -43,7 +43,7 @@ class Signal(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What a signal led to: the event that tells of it, and the question when it asked one."""
+    """The result of a signal: its event, and the question if it asked one."""
 
     event: Event
     guidance_id: str | None
@@ -52,16 +52,16 @@ class Received(NamedTuple):
 def receive(world: World, signal: Signal) -> Received:
     """Apply a signal.
 
-    Raises `RunNotFoundError`, `AgentNotFoundError`, or `IllegalTransitionError` when the agent is
-    in no state to say this (a question of an agent that is not live). A signal of an earlier
-    launch is recorded and moves nothing.
+    Raises `RunNotFoundError`, `AgentNotFoundError`, or `IllegalTransitionError` when the agent's status does
+    not allow it (a question of an agent that is not live). A signal of an earlier launch is recorded and moves
+    nothing.
     """
     with world.store.transaction() as transaction:
         return apply(world, transaction, signal)
 
 
 def apply(world: World, transaction: Transaction, signal: Signal) -> Received:
-    """Apply a signal in a transaction that is under way."""
+    """Apply a signal within an open transaction."""
     _check_size(signal)
     key = (signal.run_id, signal.ticket, signal.agent)
     agent = transaction.agent(*key)
@@ -70,12 +70,12 @@ def apply(world: World, transaction: Transaction, signal: Signal) -> Received:
         return Received(_record(transaction, signal, "stale_signal"), None)
     counts = transaction.run(signal.run_id).status in SETTLING
     if counts and starts.is_begun(agent):
-        # It runs, although its driver could not say so yet, or never will.
+        # It runs, although its driver has not recorded that yet, or never will.
         starts.start(transaction, agent, None, now)
         agent = transaction.agent(*key)
     guidance_id = _ask(world, transaction, signal, agent) if signal.type == "guidance" else None
     event = _record(transaction, signal, signal.type)
-    # After `done` only `working` moves an agent again, and after a stop nothing; the rest is on record.
+    # After `done` only `working` moves an agent, and after a stop nothing; other signals are only recorded.
     live = agent.status in LIVE
     if live or (counts and agent.status == "completed" and signal.type == "working"):
         _move(transaction, signal, now)
@@ -157,7 +157,7 @@ def from_text(text: str) -> Signal:
     try:
         values = json.loads(text)
         signal = Signal(**{**values, "choices": tuple(values.get("choices") or ())})
-        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # no half of a surrogate pair
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # no lone surrogates
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidParamsError(f"What lies in the drop box is no signal: {error}.") from error
     texts = (signal.run_id, signal.ticket, signal.agent, signal.launch, signal.type, *signal.choices)
@@ -172,7 +172,7 @@ def from_text(text: str) -> Signal:
 
 
 def check_type(name: str) -> SignalType:
-    """Return the type of a signal. Raises `InvalidParamsError` for a name that is none."""
+    """Return the type of a signal. Raises `InvalidParamsError` for an unknown name."""
     if name not in get_args(SignalType):
         raise InvalidParamsError(f"There is no signal {name!r}; there are: {', '.join(get_args(SignalType))}.")
     found: SignalType = name  # type: ignore[assignment] # checked above

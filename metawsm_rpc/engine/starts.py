@@ -1,7 +1,7 @@
-"""What a launch is in the store: begun before tmux is asked, started once it is known to run.
+"""The states of a launch in the store: begun before tmux is asked, started once it is known to run.
 
-A launch that was begun has an id and no time of its start. Whoever learns first that it runs says
-so: the driver that asked tmux, a later driver that finds the session, or the agent's own signal.
+A launch that has begun has an id but no start time. The start is recorded by whichever notices it first: the
+driver that asked tmux, a later driver that finds the session, or the agent's own signal.
 """
 
 from metawsm_rpc.domain.models import Agent
@@ -10,12 +10,12 @@ from metawsm_rpc.ports.store import Transaction
 
 
 def is_begun(agent: Agent) -> bool:
-    """Return whether a launch was begun of which nobody has said yet that it runs."""
+    """Return whether a launch has begun whose start is not recorded yet."""
     return agent.launch is not None and agent.started_at is None
 
 
 def begin(transaction: Transaction, agent: Agent, launch: str, conversation: Conversation | None = None) -> None:
-    """Write down that a launch is about to be asked for, and what it goes on with or begins."""
+    """Record that a launch is about to be requested, and the conversation that it continues or begins."""
     transaction.set_agent(
         agent.run_id,
         agent.ticket,
@@ -30,7 +30,7 @@ def begin(transaction: Transaction, agent: Agent, launch: str, conversation: Con
 
 
 def start(transaction: Transaction, agent: Agent, pid: int | None, at: str) -> None:
-    """Say that the launch that was begun runs, or did run."""
+    """Record that the launch runs, or has run."""
     first = agent.status == "pending"
     transaction.move_agent(
         agent.run_id,

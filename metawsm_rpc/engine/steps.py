@@ -1,4 +1,4 @@
-"""What each kind of step does. Every effect looks first, acts, and can be done again."""
+"""What each kind of step does. Every effect checks first, acts, and is repeatable."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from metawsm_rpc.ports.worktrees import SetupCommand, Worktrees, WorktreeSpec
 
 
 class StepActions:
-    """The steps of one run, carried out with the driver's lease."""
+    """Executes the steps of one run, with the driver's lease."""
 
     def __init__(self, world: World, run: Run, policy: Mapping[str, Any], worktrees: Worktrees, lease: Lease) -> None:
         self._world = world
@@ -37,20 +37,20 @@ class StepActions:
         }
 
     def perform(self, step: Step) -> None:
-        """Carry out a step. Raises `MetawsmError` when it cannot be done."""
+        """Execute a step. Raises `MetawsmError` when it fails."""
         self._by_kind[step.kind](step, self.workspace(step.ticket))
 
     def relaunch(self, ticket: str, agent_name: str) -> None:
-        """Start an agent again that is owed a launch; one that is live is stopped first."""
+        """Start an agent that is owed a launch; if it is live, stop it first."""
         agent = self._agent(ticket, agent_name)
         if agent.status in LIVE or agent.status == "stopping":
             stopping.stop_agents(self._world, (agent,), self._lease)
         self._launch(self._agent(ticket, agent_name))
 
     def restore(self, workspace: Workspace, only: str | None = None) -> None:
-        """Make worktrees again that were made and went missing, with all that had been done in them.
+        """Recreate worktrees that have gone missing, with all work that was committed in them.
 
-        With `only` that of this repository.
+        With `only`, just that of this repository.
         """
         steps = [step for step in self._world.store.steps(self._run.run_id) if step.ticket == workspace.ticket]
         done = [step for step in steps if step.status == "done"]
@@ -58,7 +58,7 @@ class StepActions:
             made = any(step.kind == "create_workspace" and step.repo == repo.name for step in done)
             if not made or only not in (None, repo.name):
                 continue
-            # A step that is tried again and an agent's launch may find it missing at the same time.
+            # A retried step and an agent's launch may find it missing at the same time.
             with self._restoring.setdefault(repo.path, threading.Lock()):
                 if not self._world.machine.folders().occupied(repo.path):
                     self._restore(workspace, repo, [step for step in done if step.kind == "prepare_workspace"])
@@ -73,7 +73,7 @@ class StepActions:
                 self._set_up_again(step, workspace)
 
     def roll_back(self, workspace: Workspace) -> None:
-        """Take back a workspace that could not be made whole; what holds work is kept, and told."""
+        """Roll back a workspace that could not be completed; worktrees with work in them are kept and reported."""
         if self._run.strategy == "reuse":
             return
         for repo in workspace.repos:
@@ -92,14 +92,14 @@ class StepActions:
         self._world.machine.folders().remove_empty(workspace.path)
 
     def workspace(self, ticket: str) -> Workspace:
-        """Return the workspace of a ticket as it is known now, without repositories that were skipped."""
+        """Return the stored workspace of a ticket, without repositories that were skipped."""
         for workspace in made_of(self._world, self._run.run_id):
             if workspace.ticket == ticket:
                 return workspace
         raise HostError(f"Run {self._run.run_id} has no workspace for {ticket}.")
 
     def tell(self, workspace: Workspace, what: str, message: str) -> None:
-        """Put on record what became of a workspace."""
+        """Record an event about a workspace."""
         with self._world.store.transaction(self._lease) as transaction:
             transaction.record(self._run.run_id, "workspace", workspace.name, what, message=message)
 
@@ -131,18 +131,18 @@ class StepActions:
         if made.branch_created:
             now = repo._replace(head=made.head, dirty_files=0, ahead=0, behind=0)
         else:
-            # A branch that was there already keeps the base that was planned.
+            # A branch that already existed keeps the planned base.
             now = self._worktrees.observe(repo)
         self._keep(ticket, now)
 
     def _keep(self, ticket: str, repo: Repo) -> None:
-        """Replace one repository of a workspace; its siblings may be written at the same time."""
+        """Replace one repository of a workspace, while others may be written at the same time."""
         with self._world.store.transaction(self._lease) as transaction:
             transaction.set_repo(self._run.run_id, ticket, repo)
 
     def _prepare_workspace(self, step: Step, workspace: Workspace) -> None:
         if step.command is not None:
-            # Of its own repository alone: those of the others are set up at the same time.
+            # Only for its own repository: the others are set up at the same time.
             self.restore(workspace, step.repo)
             self._set_up(step, workspace)
             return
@@ -187,7 +187,7 @@ class StepActions:
 
     def _start_agent(self, step: Step, _workspace: Workspace) -> None:
         agent = self._agent(step.ticket, step.agent or "")
-        # Who says that it runs may have died before the step was done.
+        # The driver that recorded the start may have died before it finished the step.
         if agent.status == "pending":
             self._launch(agent)
 

@@ -1,4 +1,4 @@
-"""Stopping: a stop wins over whatever is in flight, and leaves nothing running."""
+"""Stops runs: a stop wins over whatever is in progress, and leaves nothing running."""
 
 import time
 from collections.abc import Iterable

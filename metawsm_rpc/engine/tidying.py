@@ -1,4 +1,4 @@
-"""Putting away what a run has made; nothing that holds work goes without a snapshot."""
+"""Removes what a run has made; no work is removed without a snapshot."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from metawsm_rpc.ports.worktrees import Removal, Worktrees
 
 
 class Snapshot(NamedTuple):
-    """A ref that keeps what a removed worktree still held."""
+    """A ref that preserves the contents of a removed worktree."""
 
     repo: str
     ref: str
@@ -26,7 +26,7 @@ class Kept(NamedTuple):
 
 
 class Tidied(NamedTuple):
-    """What went, what stayed, and where a copy is."""
+    """What was removed, what was kept, and the snapshots."""
 
     removed: tuple[str, ...]
     kept: tuple[Kept, ...]
@@ -56,13 +56,13 @@ def tidy(world: World, run: Run, lease: Lease) -> Tidied:
                     kept.append(Kept(repo.path, removal.reason or "it could not be removed"))
             snapshots += _record(world, run, lease, repo, _kept_below(worktrees, repo, prefix))
         if whole:
-            world.machine.registry().forget(workspace.name)  # and what it put into the folder
+            world.machine.registry().forget(workspace.name)  # and the files that it has written there
             folders.remove_empty(workspace.path)
     return Tidied(tuple(removed), tuple(kept), tuple(snapshots))
 
 
 def spare(world: World, run: Run) -> Tidied:
-    """Leave the worktrees of a run where they are, and say so."""
+    """Keep the worktrees of a run, and report that."""
     folders = world.machine.folders()
     kept = tuple(
         Kept(repo.path, "it was to be kept")
@@ -83,12 +83,12 @@ def _remove(worktrees: Worktrees, repo: Repo, prefix: str) -> Removal:
 def _kept_below(worktrees: Worktrees, repo: Repo, prefix: str) -> tuple[tuple[str, str], ...]:
     try:
         return worktrees.snapshots(repo.source, prefix)
-    except HostError:  # its repository is gone, and the snapshots with it
+    except HostError:  # its repository is gone, and so are the snapshots
         return ()
 
 
 def _record(world: World, run: Run, lease: Lease, repo: Repo, kept: Iterable[tuple[str, str]]) -> tuple[Snapshot, ...]:
-    """Tell of snapshots of which nothing is on record: they may be those of a removal that was cut off."""
+    """Record snapshots that no event names: they may come from an interrupted removal."""
     told = {event.message for event in world.store.events(run_id=run.run_id) if event.type == "snapshot"}
     fresh = tuple(Snapshot(repo.name, ref, commit) for ref, commit in kept if ref not in told)
     if fresh:

@@ -1,4 +1,4 @@
-"""Transcripts that have stopped because their writer died: they are taken up again, and the gap is told."""
+"""Restarts transcripts whose writer died, and records the gap."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +11,21 @@ from metawsm_rpc.policy.view import TranscriptLimits
 from metawsm_rpc.ports.terminals import Terminals
 
 _PAUSE_SECONDS = 60.0
-"""How often at most a transcript is taken up again."""
+"""The shortest time between two restarts of a transcript."""
 
 
 class TranscriptMender:
-    """Mends the transcripts of one root; remembers by launch when it last did."""
+    """Restarts the transcripts of one root; remembers by launch when it last did."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._mended: dict[str, float] = {}
 
     def mend(self, agent: Agent, terminals: Terminals, policy: Mapping[str, Any]) -> None:
-        """Let the transcript go on after its writer died, and tell of the gap."""
+        """Restart a transcript whose writer died, and record the gap."""
         launch, now = agent.launch or "", self._world.clock()
         if now - self._mended.get(launch, 0.0) < _PAUSE_SECONDS:
-            return  # it died again, as on a full disk: not at every look
+            return  # it died again, as on a full disk: do not retry at every sweep
         self._mended[launch] = now
         key = f"{agent.ticket}/{agent.name}"
         told = [
@@ -34,7 +34,7 @@ class TranscriptMender:
             if event.type == "transcript_gap" and event.entity_id == key
         ]
         if told and now - seconds(told[-1].at) < _PAUSE_SECONDS:
-            return  # another process has taken it up
+            return  # another process has restarted it
         try:
             terminals.repair_transcript(agent.session, agent.transcript, TranscriptLimits.of(policy).max_bytes)
         except HostError as error:

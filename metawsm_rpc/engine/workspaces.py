@@ -1,4 +1,4 @@
-"""What stands in the workspaces of a run: facts, diffs, and bringing the base in."""
+"""The workspaces of a run: git facts, diffs, and bringing the bases in."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -18,17 +18,17 @@ from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.ports.worktrees import FileChange, RepoDiff, Worktrees
 
 FRESH_SECONDS = 5.0
-"""Git facts of this age are good enough for a look at many worktrees, and not written again when they stay."""
+"""Git facts of this age are fresh enough for a look at many worktrees; unchanged facts are not rewritten."""
 
 EXACT_LIMIT = 4
-"""So few worktrees are asked at every look: it takes about 20 ms."""
+"""Up to this many worktrees are observed at every look, which takes about 20 ms."""
 
 LOOK_LIMIT = 12
-"""More worktrees than this are not asked at a look: it shows what was last observed."""
+"""Beyond this many worktrees, a look shows what was last observed."""
 
 
 Aside = Callable[[str, Callable[[], None]], None]
-"""Does something in the background, under a name by which it is done once at a time."""
+"""Runs something in the background, only once at a time for each name."""
 
 
 class Diffed(NamedTuple):
@@ -45,7 +45,7 @@ class Diffed(NamedTuple):
 
 
 class Synced(NamedTuple):
-    """What bringing the base into one worktree did."""
+    """The result of bringing the base into one worktree."""
 
     name: str
     ticket: str
@@ -69,9 +69,9 @@ def made_of(world: World, run_id: str) -> tuple[Workspace, ...]:
 
 
 def refresh(world: World, run: Run, aside: Aside | None = None) -> None:
-    """Observe the run's worktrees for a look at it, as far as a look may take the time.
+    """Observe the run's worktrees for a look, within the time that a look may take.
 
-    With `aside`, which does something in the background, a look at more than a few waits for none.
+    With `aside`, which runs it in the background, a look at more than a few worktrees does not wait.
     """
     if run.status in ("paused", "closed"):
         return
@@ -92,7 +92,7 @@ def _age(world: World, workspace: Workspace) -> float:
 
 
 def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
-    """Ask git about worktrees, side by side, and keep what is new."""
+    """Ask git about worktrees, in parallel, and store what has changed."""
     from concurrent.futures import ThreadPoolExecutor
 
     worktrees = world.machine.worktrees(world.store.policy(run.run_id))
@@ -108,7 +108,7 @@ def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
     agents = world.store.agents(run.run_id) if moved else ()
     if changed:
         with world.store.transaction() as transaction:
-            # Whoever drives the run may have written to the same rows since they were read.
+            # The run's driver may have written to the same rows since they were read.
             stored = {(w.ticket, repo.name): repo for w in world.store.workspaces(run.run_id) for repo in w.repos}
             for ticket, repo in changed:
                 facts = {field: getattr(repo, field) for field in ("head", "dirty_files", "ahead", "behind")}
@@ -120,7 +120,7 @@ def observe(world: World, run: Run, workspaces: Iterable[Workspace]) -> None:
 def _moved(
     worktrees: Worktrees, asked: Sequence[tuple[Workspace, Repo]], seen: Sequence[Repo]
 ) -> list[tuple[str, float]]:
-    """Return the tickets whose work has moved since it was last observed, and when."""
+    """Return the tickets whose work has changed since it was last observed, and when."""
     moved = []
     for (workspace, before), now in zip(asked, seen, strict=True):
         if before.head and now.head and (before.head, before.dirty_files) != (now.head, now.dirty_files):
@@ -130,7 +130,7 @@ def _moved(
 
 
 def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) -> list[tuple[Workspace, Repo]]:
-    """Return the worktrees of this ticket and repository, all of them where None.
+    """Return the worktrees of this ticket and repository; None matches all.
 
     Raises `TicketNotFoundError` or `RepoNotFoundError` for names that the run does not have.
     """
@@ -147,7 +147,7 @@ def selected(world: World, run: Run, *, ticket: str | None, repo: str | None) ->
 
 
 def diff(world: World, run: Run, *, ticket: str | None, repo: str | None, patch: bool) -> tuple[Diffed, ...]:
-    """Return the committed and uncommitted work of a run's worktrees; those that are gone are left out."""
+    """Return the committed and uncommitted work of a run's worktrees, except those that are gone."""
     from concurrent.futures import ThreadPoolExecutor
 
     worktrees = world.machine.worktrees(world.store.policy(run.run_id))

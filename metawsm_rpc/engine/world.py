@@ -1,4 +1,4 @@
-"""What every part of the engine is given: the memory, the machine, a clock and randomness."""
+"""What every part of the engine is given: the store, the machine, a clock and randomness."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from metawsm_rpc.ports.store import Store
 
 
 class World(NamedTuple):
-    """The engine's surroundings; `random_bytes` answers as many as it is asked for."""
+    """The engine's surroundings; `random_bytes(n)` returns n random bytes."""
 
     store: Store
     machine: Machine
