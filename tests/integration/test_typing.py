@@ -232,3 +232,33 @@ def test_who_reads_back_in_the_terminal_is_not_disturbed_unless_that_is_forced(a
     assert tmux("display-message", "-p", "-t", target, "#{pane_in_mode}") == "1\n"
     assert program.send("hello", forced=True) == TAKEN
     assert program.received() == ["hello"]
+
+
+class TestADraftOfSomebodyElse:
+    FLAGS = ("--look", "claude", "--cursor")
+
+    def test_is_left_alone_and_told_of(self, agents: Agents) -> None:
+        program = Program(agents, *self.FLAGS, "--draft", "please also\nupdate the", runner="claude")
+        sent = program.send("hello")
+        assert not sent.delivered
+        assert 'stands in its input line, "please also update the"' in (sent.reason or "")
+        assert program.received() == []
+        assert program.send("!", forced=True) == TAKEN
+        assert program.received() == ["please also\nupdate the!"]
+
+    def test_that_is_sent_at_that_moment_is_waited_for(self, agents: Agents) -> None:
+        program = Program(agents, *self.FLAGS, "--draft", "please", "--clear", "0.5", runner="claude")
+        assert program.send("hello") == TAKEN
+        assert program.received() == ["hello"]
+
+    def test_is_not_seen_in_an_example_that_an_empty_box_shows(self, agents: Agents) -> None:
+        program = Program(agents, *self.FLAGS, runner="claude")
+        until(lambda: "Try something" in program.screen())
+        for text in ("hello", "more"):
+            assert program.send(text) == TAKEN
+        assert program.received() == ["hello", "more"]
+
+    def test_is_none_where_the_program_is_not_known(self, agents: Agents) -> None:
+        program = Program(agents, *self.FLAGS, "--draft", "please ")
+        assert program.send("hello") == TAKEN
+        assert program.received() == ["please hello"]

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from metawsm_rpc.domain.readings.input_line import input_line, is_known
+from metawsm_rpc.domain.readings.input_line import draft, input_line, is_known
 from metawsm_rpc.domain.readings.reading import Observation, read
 from metawsm_rpc.domain.readings.statement import Statement, decide
+from metawsm_rpc.domain.sentences import one_line
 from metawsm_rpc.errors import HostError
 from metawsm_rpc.ports.terminals import Sent
 
@@ -49,6 +50,12 @@ _UNREAD_SECONDS = 1.0
 
 _OPENING_SECONDS = 20.0
 """How long a program that has just started may take to show its input line."""
+
+_DRAFT_SECONDS = 2.0
+"""A text that is being sent has left the input line by then; one that still stands there is somebody's draft."""
+
+_DRAFT_SHOWN = 60
+"""So many characters of a draft are told."""
 
 _LONGEST_LINE = 4095 if sys.platform == "linux" else 1023
 """What a terminal driver keeps of one line while it collects it for the program, in bytes."""
@@ -169,6 +176,7 @@ class Typist:
     def _ready(self, *, forced: bool) -> _Look:
         """Return what the pane shows when it is ready for a text; what stands in the way is refused."""
         deadline = time.monotonic() + _OPENING_SECONDS
+        drafted_at: float | None = None
         while True:
             look = self._look()
             if look.closed:
@@ -181,9 +189,19 @@ class Typist:
             if forced:
                 return look
             self._check_open(look)
-            if not self._known or input_line(self._runner, look.screen) is not None:
+            if not self._known:
                 return look
-            if time.monotonic() > deadline:
+            text = draft(self._runner, look.screen, look.cursor[:2])
+            if text is None and input_line(self._runner, look.screen) is not None:
+                return look
+            now = time.monotonic()
+            drafted_at = None if text is None else drafted_at or now
+            if text is not None and now >= (drafted_at or now) + _DRAFT_SECONDS:
+                raise _Refusal(
+                    f'a text that nobody has sent stands in its input line, "{one_line(text, _DRAFT_SHOWN)}"; '
+                    "send it or take it away there (`metawsm attach`)"
+                )
+            if now > deadline:
                 raise _Refusal("its input line is not on its screen; look at it with `metawsm attach`")
             time.sleep(_LOOK_SECONDS)
 
