@@ -28,8 +28,8 @@ echo "$answer" >> README.md && git commit -qam "Take $answer"
 """
 CAT = "exec cat\n"
 
-IN_MOTION = ("status", "attempts", "startedAt", "finishedAt", "error")
-"""What differs when one answers at once and the other when the steps have ended."""
+IN_MOTION = ("status", "attempts", "startedAt", "finishedAt", "error", "health")
+"""What differs when one answers at once and the other when the steps have ended, or when a look came between."""
 
 _BY_VERB = {verb.name: verb for verb in VERBS}
 _PROTOCOL = schemas.document()
@@ -203,10 +203,10 @@ def mask(value: Any, root: Root, *, moving: bool) -> Any:
 
 
 def _member(key: str, value: Any, root: Root, *, moving: bool) -> Any:
-    if isinstance(value, dict):
-        return mask(value, root, moving=moving)
     if moving and key in IN_MOTION:
         return "in motion"
+    if isinstance(value, dict):
+        return mask(value, root, moving=moving)
     if key in ("launch", "pid", "id", "guidanceId", "seq", "observed", "said"):
         return type(value).__name__
     return mask(value, root, moving=moving)

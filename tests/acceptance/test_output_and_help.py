@@ -32,7 +32,8 @@ def with_a_run(cli: Cli) -> Cli:
     root = cli.root
     root.repository("app")
     root.agents(
-        worker=f"printf '\\033[31mred\\n'; \"$METAWSM_BIN\" signal progress \"$(printf 'to \\033]0;evil\\007 you')\"\necho x >> README.md; {DONE}sleep 60"
+        worker="test ! -e $METAWSM_ROOT/wait || exec sleep 60\n"
+        f"printf '\\033[31mred\\n'; \"$METAWSM_BIN\" signal progress \"$(printf 'to \\033]0;evil\\007 you')\"\necho x >> README.md; {DONE}sleep 60"
     )
     cli("ticket", "create", "T-1", "--title", "Ünï")
     cli("run", "--ticket", "T-1", "--run-id", "r1", "--wait")
@@ -109,6 +110,7 @@ def test_a_rehearsed_close_says_what_would_become_of_the_run(with_a_run: Cli) ->
     assert with_a_run("close", "--dry-run", code=5).out.startswith("✗ T-1, app: ")
     git(Path(with_a_run.ask("status", "r1")["workspaces"][0]["repos"][0]["path"]), "commit", "-qam", "Work")
     assert with_a_run("close", "--dry-run").out.endswith("Run r1 would be closed.\n")
+    (with_a_run.root.path / "wait").touch()
     with_a_run("restart", "r1", "--agent", "worker")
     with_a_run("stop", "r1")
     told = with_a_run("close", "r1", "--dry-run", code=None).out
