@@ -17,9 +17,7 @@ from metawsm_rpc.service import Service
 def _signal_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("type", metavar="TYPE", help="progress, waiting, working, guidance, done or failed")
     parser.add_argument("message", nargs="?", metavar="MESSAGE", help="what a person should know")
-    parser.add_argument(
-        "--choice", action="append", default=[], metavar="C", help="a possible answer; repeat it for more"
-    )
+    parser.add_argument("--choice", action="append", default=[], metavar="C", help="a possible answer; may be repeated")
     parser.add_argument("--data", metavar="JSON", help="an object with details")
     parser.add_argument("--wait", action="store_true", help="wait for the answer to a question, and print it")
     parser.add_argument("--run-id", metavar="RUN", help="METAWSM_RUN_ID by default")
@@ -59,7 +57,7 @@ def _signal(parsed: Namespace) -> int:
 
 
 def _ask(verbs: Service, parsed: Namespace, sender: dict[str, str]) -> int:
-    """Ask and wait; the answer counts as delivered when it has been printed."""
+    """Ask and wait; the answer counts as delivered once it has been printed."""
     with verbs.asking(**sender, message=parsed.message, choices=parsed.choice, data=_data(parsed.data)) as asked:
         _tell_stale(asked.event)
         question = asked.guidance
@@ -84,7 +82,7 @@ def _data(text: str | None) -> dict[str, object] | None:
         return None
     try:
         data = json.loads(text)
-        json.dumps(data, allow_nan=False)  # Python reads more than there is in JSON
+        json.dumps(data, allow_nan=False)  # Python accepts more than JSON, such as NaN
     except (ValueError, RecursionError) as error:
         raise InvalidParamsError(f"--data is no JSON: {error}.") from error
     if not isinstance(data, dict):
@@ -97,7 +95,9 @@ def _data(text: str | None) -> dict[str, object] | None:
 
 def _answer_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="the question's id, as status shows it")
-    parser.add_argument("text", metavar="TEXT", help="the answer: one of the choices, or any other; - reads it")
+    parser.add_argument(
+        "text", metavar="TEXT", help="the answer: a choice or any other text; - reads it from standard input"
+    )
 
 
 def _answer(parsed: Namespace) -> int:
@@ -118,13 +118,13 @@ def _answer(parsed: Namespace) -> int:
 def _send_arguments(parser: ArgumentParser) -> None:
     add_part_of_run(parser)
     add_agent(parser)
-    parser.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads it from standard input")
-    parser.add_argument("--force", action="store_true", help="type it into whatever is open there")
+    parser.add_argument("text", nargs="?", metavar="TEXT", help="the text; - reads it from standard input")
+    parser.add_argument("--force", action="store_true", help="type it even into an open dialog")
 
 
 def _send(parsed: Namespace) -> int:
     if parsed.text is None and (parsed.run_id or parsed.ticket):
-        # With the run given as a flag, the only free word is the text.
+        # With the run given as a flag, the only positional argument is the text.
         parsed.run, parsed.text = None, parsed.run
     if parsed.agent is None or parsed.text is None:
         raise InvalidParamsError("Say to whom and what: metawsm send RUN --agent NAME TEXT.")
@@ -141,7 +141,7 @@ def _send(parsed: Namespace) -> int:
 
 
 def _text(given: str) -> str:
-    """Return the text that was given, with `-` what standard input holds."""
+    """Return the given text, or for `-` the content of standard input."""
     if given != "-":
         return given
     try:
@@ -155,14 +155,14 @@ Examples:
   $METAWSM_BIN signal progress "the parser is done"
   $METAWSM_BIN signal guidance "Which database?" --choice sqlite --choice postgres --wait
   $METAWSM_BIN signal done "all tests pass"
-A wait that was interrupted is taken up by asking the same question again."""
+After an interrupted wait, ask the same question again to receive its answer."""
 
-_ANSWER_MORE = """`metawsm status RUN` shows open questions with their ids and choices; another answer is as good.
-Who waits for it (signal guidance --wait) gets it; where nobody does, it is typed into the
+_ANSWER_MORE = """`metawsm status RUN` shows open questions with their ids and choices; any other answer is allowed.
+A process that waits for it (signal guidance --wait) receives it; otherwise it is typed into the
 agent's terminal."""
 
-_SEND_MORE = """The text is pasted and sent with Enter. Exits with 0 when the agent took it, with 1 and the reason
-when it did not. While the agent waits for a decision nothing is typed, unless --force.
+_SEND_MORE = """The text is pasted and sent with Enter. Exits with 0 if the agent took it, with 1 and the reason if
+it did not. While the agent waits for a decision nothing is typed, unless --force is given.
 Examples:
   metawsm send RUN --agent codex "Also update the changelog."
   git diff | metawsm send RUN --agent codex -"""

@@ -1,4 +1,4 @@
-"""What verbs take on the command line: the flags that several of them share, and errors of our own kind."""
+"""Arguments: the flags that several verbs share, and a parser that raises the protocol's errors."""
 
 import argparse
 import math
@@ -18,44 +18,48 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, "formatter_class": _formatter, **options})
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of exiting, so that there is one way in which errors are told."""
+        """Raise instead of exiting, so that all errors are printed in the same way."""
         raise InvalidParamsError(
             f"{message[:1].upper()}{message[1:].rstrip('.')}.",
             hint=f"`{self.prog} --help` shows what it takes.",
         )
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End after --help; what cannot be written is told as everywhere."""
+        """Exit after --help; a failed write is reported as everywhere else."""
         sys.stdout.flush()
         super().exit(status, message)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    # Each add_argument() asks for a formatter, and one without a width imports shutil.
+    # Each add_argument() creates a formatter, and one without a width imports shutil.
     return argparse.RawDescriptionHelpFormatter(prog, width=100)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add what every verb takes."""
+    """Add the flags of every verb."""
     common = parser.add_argument_group("everywhere")
-    common.add_argument("--root", metavar="DIR", help="the folder that holds .metawsm; found upwards by default")
-    common.add_argument("--json", action="store_true", help="print one JSON document, as the protocol has it")
+    common.add_argument(
+        "--root",
+        metavar="DIR",
+        help="the folder that contains .metawsm (default: found from the current folder upwards)",
+    )
+    common.add_argument("--json", action="store_true", help="print the result as one JSON document")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add the ways to name a run, for verbs that are about all of it."""
+    """Add the flags that select a run, for verbs on whole runs."""
     _add_run(parser, "the newest run of this ticket, instead of RUN")
 
 
 def add_part_of_run(parser: argparse.ArgumentParser) -> None:
-    """Add the ways to name a run, or one ticket of it."""
+    """Add the flags that select a run or one ticket of it."""
     _add_run(parser, "the newest run of this ticket; beside RUN: only this ticket of it")
     parser.set_defaults(takes_part=True)
 
 
 def _add_run(parser: argparse.ArgumentParser, ticket_help: str) -> None:
     parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="a run's id, or enough of its beginning (default: the only open run)"
+        "run", nargs="?", metavar="RUN", help="a run's id or a unique prefix of it (default: the only open run)"
     )
     parser.add_argument("--run-id", metavar="RUN", help="the same, as a flag")
     parser.add_argument("--ticket", metavar="T", help=ticket_help)
@@ -67,30 +71,30 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
-    """Add what a plan is made of."""
-    parser.add_argument("--ticket", metavar="T", action="append", default=[], help="a ticket; repeat it for more")
+    """Add the flags of a plan."""
+    parser.add_argument("--ticket", metavar="T", action="append", default=[], help="a ticket; may be repeated")
     parser.add_argument(
         "--repos",
         metavar="A,B",
         action="extend",
         type=listed,
-        help="repositories, by name (default: the one at the root, else the only one there is)",
+        help="repositories, by name (default: the one at the root, else the only one)",
     )
     parser.add_argument(
-        "--agent", metavar="NAME", action="append", help="an agent; repeat it for more (default: all of the policy's)"
+        "--agent", metavar="NAME", action="append", help="an agent; may be repeated (default: all agents of the policy)"
     )
     parser.add_argument(
         "--strategy",
         choices=("create", "fork", "reuse"),
-        help="make new workspaces (the default), fork another one's branches, or work in another one",
+        help="create new workspaces (the default), branch off an existing one, or work in an existing one",
     )
     parser.add_argument("--source", metavar="WORKSPACE", help="the workspace to fork or reuse")
-    parser.add_argument("--base-branch", metavar="B", help="where the work begins and is merged to")
-    parser.add_argument("--run-id", metavar="ID", help="an id of your own choice")
+    parser.add_argument("--base-branch", metavar="B", help="the branch that work starts from and is merged into")
+    parser.add_argument("--run-id", metavar="ID", help="an id for the run (default: random)")
 
 
 def listed(text: str) -> list[str]:
-    """Return the words of a comma-separated list, at least one: an unset variable of a script must not mean all."""
+    """Return the words of a comma-separated list, at least one, because an unset variable must not mean all."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
         raise argparse.ArgumentTypeError(f"{text!r} names nothing")
@@ -120,10 +124,10 @@ def duration(text: str) -> float:
 
 
 def selector(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return the run that was named, as parameters of a verb.
+    """Return the selected run, as parameters of a verb.
 
-    Raises `InvalidParamsError` when it was named twice, or by nothing, as an unset variable of a
-    script does: that must not mean the only open run.
+    Raises `InvalidParamsError` when it is named twice, or by an empty text: an unset variable in a script must
+    not select the only open run.
     """
     if "" in (parsed.run, parsed.run_id, parsed.ticket):
         raise InvalidParamsError("A run or a ticket is named by an empty text; `metawsm runs` lists the runs.")

@@ -1,4 +1,4 @@
-"""Verbs that bring work home."""
+"""Verbs that merge or discard work: close, sync, cleanup."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -13,7 +13,7 @@ from metawsm_rpc.errors import CloseBlockedError
 def _close_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be merged and what blocks; change nothing"
+        "--dry-run", action="store_true", help="show what would be merged and what blocks it; change nothing"
     )
 
 
@@ -81,7 +81,7 @@ def _sync(parsed: Namespace) -> int:
 
 def _cleanup_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--keep-workspaces", action="store_true", help="end what still runs, but leave the worktrees")
+    parser.add_argument("--keep-workspaces", action="store_true", help="end sessions, but keep the worktrees")
 
 
 def _cleanup(parsed: Namespace) -> int:
@@ -105,7 +105,7 @@ _CLOSE_MORE = """Merges every repository of the run into its base, or none: what
 nothing is changed then (exit status 5). Tickets are closed, sessions ended, worktrees removed.
 `metawsm sync RUN` is the way out of conflicts."""
 
-_SYNC_MORE = """Conflicts are left in the worktrees, for the agent or for you."""
+_SYNC_MORE = """Conflicts are left in the worktrees, to be resolved by the agent or by you."""
 
 _CLEANUP_MORE = """Ends sessions and removes worktrees without merging. What was not committed is kept as a commit
 under refs/metawsm, and what cannot be kept so stays where it is, and is listed."""

@@ -16,9 +16,9 @@ from metawsm_rpc.errors import HostError, InvalidParamsError, MetawsmError
 def leave(
     world: World, parsed: Namespace, sender: Mapping[str, str], data: Mapping[str, Any] | None, error: MetawsmError
 ) -> int:
-    """Leave the signal of a command line in the drop box of its agent, and wait there if that is wanted.
+    """Leave the signal of a command line in its agent's drop box, and with `--wait` wait there for the reply.
 
-    Raises the `error` that kept it from the database when there is no drop box either.
+    If there is no drop box either, raises the `error` that prevented writing the database.
     """
     signal = Signal(
         run_id=names.check_run_id(sender["run_id"]),

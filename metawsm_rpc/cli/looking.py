@@ -1,4 +1,4 @@
-"""Verbs that look and change nothing."""
+"""Verbs that only read."""
 
 import os
 import shlex
@@ -26,7 +26,7 @@ _LOGS_MORE = """Examples:
   metawsm logs RUN --agent codex -f            what it printed, and then what it prints
   metawsm logs RUN --agent codex --offset -500 the last 500 bytes"""
 
-_ATTACH_MORE = """Detach with Ctrl-b d; the agent goes on. With --json it prints the command that opens the
+_ATTACH_MORE = """Detach with Ctrl-b d; the agent keeps running. With --json it prints the command that opens the
 terminal, for another program to run."""
 
 
@@ -49,13 +49,13 @@ def _status(parsed: Namespace) -> int:
 
 
 def _runs_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--ticket", metavar="T", action="append", help="only runs of this ticket; repeat it for more")
+    parser.add_argument("--ticket", metavar="T", action="append", help="only runs of this ticket; may be repeated")
     parser.add_argument(
         "--status",
         metavar="S",
         action="append",
         choices=get_args(RunStatus),
-        help=f"only runs with this status ({', '.join(get_args(RunStatus))}); repeat it for more",
+        help=f"only runs with this status ({', '.join(get_args(RunStatus))}); may be repeated",
     )
     parser.add_argument("--limit", metavar="N", type=count, help="at most so many")
     parser.add_argument("--offset", metavar="N", type=count, default=0, help="leave out the newest N")
@@ -85,7 +85,7 @@ def _agent_arguments(parser: ArgumentParser) -> None:
 
 
 def _chosen_agent(verbs: Service, parsed: Namespace) -> tuple[str, Agent]:
-    """Return the run and the agent that was named, or the only one."""
+    """Return the selected run and agent, by default the only one."""
     chosen = selector(parsed)
     run = verbs.select(chosen["run_id"], chosen["ticket"])
     agents = [
@@ -99,7 +99,7 @@ def _chosen_agent(verbs: Service, parsed: Namespace) -> tuple[str, Agent]:
     return run.run_id, verbs.agent(run, agents[0].name if parsed.agent is None else parsed.agent, parsed.ticket)
 
 
-def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not come back
+def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not return
     with service(parsed) as verbs:
         run_id, agent = _chosen_agent(verbs, parsed)
         attachment = verbs.attach(run_id, agent=agent.name, ticket=agent.ticket)
@@ -110,7 +110,7 @@ def _attach(parsed: Namespace) -> int:  # noqa: RET503 - execvp does not come ba
         raise InvalidParamsError(
             "An agent's terminal opens in a terminal; here is none.", hint=f"Run: {shlex.join(attachment.argv)}"
         )
-    os.execvp(attachment.argv[0], attachment.argv)  # noqa: S606 - our own argv takes this process over
+    os.execvp(attachment.argv[0], attachment.argv)  # noqa: S606 - our own argv replaces this process
 
 
 def _content_arguments(parser: ArgumentParser) -> None:
@@ -129,10 +129,12 @@ def _content(parsed: Namespace) -> int:
 
 def _logs_arguments(parser: ArgumentParser) -> None:
     _agent_arguments(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as more comes, until the agent has ended")
-    parser.add_argument("--raw", action="store_true", help="with the escape sequences of the agent's terminal")
-    parser.add_argument("--offset", type=int, metavar="BYTES", help="where to begin; negative: from the end")
-    parser.add_argument("--limit", type=count, metavar="BYTES", help="how much at most")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="keep printing new output until the agent has ended"
+    )
+    parser.add_argument("--raw", action="store_true", help="include terminal escape sequences")
+    parser.add_argument("--offset", type=int, metavar="BYTES", help="where to start; negative: from the end")
+    parser.add_argument("--limit", type=count, metavar="BYTES", help="the largest amount to print")
 
 
 def _logs(parsed: Namespace) -> int:
@@ -171,7 +173,7 @@ def _print_transcript(verbs: Service, parsed: Namespace, agent: Agent) -> None:
         if offset >= part.size or is_stuck:
             if ended:
                 return
-            # What it printed last is read once more after its end, for the pipe is a little behind.
+            # Read once more after its end, because the pipe lags a little behind.
             ended = _has_ended(verbs, agent)
             time.sleep(_FOLLOW_SECONDS)
 
@@ -215,14 +217,14 @@ def _explain(parsed: Namespace) -> int:
 
 
 def _when(at: str) -> str:
-    """Return when something was seen: for a person how long ago, which is short."""
+    """Return when something was observed: for a person as an age, which is shorter."""
     from metawsm_rpc.cli.showing import ago
 
     return ago(at) if output.is_terminal(sys.stdout) else at
 
 
 def _decides(item: "Observation", health: Health) -> bool:
-    # A reason that counts the time is kept as it was when the state began.
+    # The stored reason may contain a duration as of the time when the state began.
     counts = item.source in ("activity", "progress")
     return (item.source, item.says) == (health.source, health.state) and (counts or item.observed == health.reason)
 
@@ -233,7 +235,7 @@ def _decides(item: "Observation", health: Health) -> bool:
 def _diff_arguments(parser: ArgumentParser) -> None:
     add_part_of_run(parser)
     parser.add_argument("--repo", metavar="NAME", help="only this repository")
-    parser.add_argument("--patch", "-p", action="store_true", help="with the changes themselves")
+    parser.add_argument("--patch", "-p", action="store_true", help="include the changes themselves")
 
 
 def _diff(parsed: Namespace) -> int:
@@ -275,12 +277,12 @@ def _history(parsed: Namespace) -> int:
 
 
 VERBS = {
-    "status": Verb(add_run, _status, "Without a run it lists all of them, as `metawsm runs` does."),
+    "status": Verb(add_run, _status, "Without a run, it lists all runs, like `metawsm runs`."),
     "runs": Verb(_runs_arguments, _runs),
     "attach": Verb(_agent_arguments, _attach, _ATTACH_MORE),
     "logs": Verb(_logs_arguments, _logs, _LOGS_MORE),
     "content": Verb(_content_arguments, _content),
     "explain": Verb(_agent_arguments, _explain),
     "diff": Verb(_diff_arguments, _diff),
-    "history": Verb(_history_arguments, _history, "Without a run it lists what happened in all of them."),
+    "history": Verb(_history_arguments, _history, "Without a run, it lists the events of all runs."),
 }

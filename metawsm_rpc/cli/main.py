@@ -1,6 +1,6 @@
-"""The entry of the command line: find the verb, call it, print what it answers, exit as the protocol says.
+"""The entry point of the command line: finds the verb, calls it, prints errors, and returns the exit status.
 
-Only what the verb needs is imported, and only its parser is built: `metawsm status` is asked often.
+Only the modules that the verb needs are imported, and only its parser is built: `metawsm status` runs often.
 """
 
 import errno
@@ -22,7 +22,7 @@ _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
-    # Most commands end before there is garbage worth looking for; the long ones still look, less often.
+    # Most commands end before there is garbage worth collecting; long ones still collect, less often.
     gc.set_threshold(50_000)
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has gone, such as `head`: nothing is left to say.
+        # The reader has gone, such as `head`: nothing is left to print.
         output.silence(sys.stdout)
         return _BROKEN_PIPE
     except Exception as error:
@@ -63,17 +63,17 @@ def _fail(error: MetawsmError, *, as_json: bool) -> int:
         status = output.fail(error, as_json=as_json)
         sys.stdout.flush()
     except OSError:
-        # It is standard output that cannot be written; a person may still read standard error.
+        # Standard output cannot be written, but a person may still read standard error.
         output.silence(sys.stdout)
         status = output.fail(error, as_json=False)
     return status
 
 
 def _prepare_streams() -> None:
-    """Make it possible to print anything anywhere.
+    """Make sure that anything can be printed to any stream.
 
-    A stream that the caller has closed is replaced, which also keeps its number from being given to
-    the database. Everything is UTF-8, as paths and JSON are; what is not even Unicode is escaped.
+    A closed stream is replaced, which also keeps the database from getting its descriptor. All output is UTF-8,
+    like paths and JSON; anything that is not valid Unicode is escaped.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:

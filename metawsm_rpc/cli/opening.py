@@ -1,4 +1,4 @@
-"""The service that a command line works with, opened for one verb and shut down after it."""
+"""The service of one command line, opened for its verb and shut down afterwards."""
 
 import os
 from argparse import Namespace

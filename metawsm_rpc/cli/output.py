@@ -1,4 +1,4 @@
-"""What is printed: JSON for programs, tables and colours for people, plain columns for pipes.
+"""Output: JSON for programs, tables and colours for people, plain columns for pipes.
 
 Results go to standard output; everything else, errors and progress, to standard error.
 """
@@ -33,19 +33,19 @@ COLOURS = {
     "stopped": "dim",
     "pending": "dim",
 }
-"""How a state is shown; the words say the same without colours."""
+"""The colour of each state; the words alone say the same."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""What steers a terminal, and what would make a line be read in another order than it is written."""
+"""Characters that control a terminal, or that change the reading order of a line."""
 
 
 def print_json(answer: Any) -> None:
-    """Print one JSON document: the wire shape of an answer."""
+    """Print one JSON document: a result in the form of the protocol."""
     sys.stdout.write(json.dumps(wire(answer), ensure_ascii=False) + "\n")
 
 
 def fail(error: MetawsmError, *, as_json: bool) -> int:
-    """Tell of an error and return its exit status."""
+    """Print an error and return its exit status."""
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "data": error.data()}})
     say(f"metawsm: {' '.join(error.message.splitlines())}", colour="red")
@@ -55,9 +55,9 @@ def fail(error: MetawsmError, *, as_json: bool) -> int:
 
 
 def say(text: str, *, colour: str | None = None) -> None:
-    """Tell a person something on standard error, with nothing in it that could steer a terminal.
+    """Print a message for people on standard error, without anything that could control a terminal.
 
-    When who listened has gone, it is said to nobody: a run that was started goes on.
+    If the reader has gone, the message is dropped, because a started run must continue.
     """
     try:
         _write(sys.stderr, clean(text), colour)
@@ -66,7 +66,7 @@ def say(text: str, *, colour: str | None = None) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let what could not be written go nowhere, also at exit."""
+    """Discard what could not be written, also at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -76,17 +76,17 @@ def line(text: str, *, colour: str | None = None) -> None:
 
 
 def indented(text: str, by: int) -> str:
-    """Return text whose further lines stand under its first, so that none passes for a line of ours."""
+    """Return text with its continuation lines indented, so that none passes for a line of our own."""
     return text.replace("\n", "\n" + " " * by)
 
 
 def said(state: str) -> str:
-    """Return a state as it stands in a sentence: `awaiting guidance`."""
+    """Return a state as words in a sentence: `awaiting guidance`."""
     return state.replace("_", " ")
 
 
 def clean(text: str) -> str:
-    """Return text without control characters, also those of Unicode: names and messages may come from agents."""
+    """Return text without control characters, including Unicode's: names and messages may come from agents."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -100,12 +100,12 @@ def _write(stream: TextIO, text: str, colour: str | None) -> None:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether a person looks at this stream."""
+    """Return whether this stream is a terminal."""
     return stream.isatty()
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Return whether a person looks at this stream and wants colours (NO_COLOR and TERM say otherwise)."""
+    """Return whether this stream is a terminal that should get colours (NO_COLOR and TERM can forbid them)."""
     if not is_terminal(stream):
         return False
     from rich.console import Console
@@ -129,7 +129,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for each East Asian character."""
+    """Return the width of a text in terminal columns: two for each East Asian character."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -152,7 +152,7 @@ def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:
 
 
 def heading(text: str) -> None:
-    """Print a heading over what follows."""
+    """Print a heading."""
     if is_terminal(sys.stdout):
         line(f"\n{text}", colour="bold")
     else:

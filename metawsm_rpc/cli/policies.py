@@ -13,9 +13,9 @@ from metawsm_rpc.domain.models import Problem
 from metawsm_rpc.errors import InvalidPolicyError
 
 _INIT_MORE = """Its agent is the first of codex, claude, gemini, opencode and aider that is installed.
-What you leave out of the file has its default; `metawsm policy show` prints all of it."""
+Settings that the file omits have their defaults; `metawsm policy show` prints all of it."""
 
-_SHOW_MORE = """From top to bottom: flags, environment (METAWSM_<SECTION>_<FIELD>), the root's policy.json,
+_SHOW_MORE = """Highest precedence first: flags, environment (METAWSM_<SECTION>_<FIELD>), the root's policy.json,
 the person's ($XDG_CONFIG_HOME/metawsm/policy.json), defaults."""
 
 
@@ -24,7 +24,7 @@ def _no_arguments(_parser: ArgumentParser) -> None:
 
 
 def _init_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="replace a policy that is there")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing policy")
 
 
 def _init(parsed: Namespace) -> int:
@@ -100,6 +100,6 @@ VERBS = {
     "policy init": Verb(_init_arguments, _init, _INIT_MORE),
     "policy check": Verb(_no_arguments, _check, "Exits with 2 when something is wrong."),
     "policy show": Verb(_no_arguments, _show, _SHOW_MORE),
-    "policy schema": Verb(_no_arguments, _schema, "Editors complete and check policy.json with it."),
-    "policy migrate": Verb(_no_arguments, _migrate, "What has no place any more is listed, not dropped silently."),
+    "policy schema": Verb(_no_arguments, _schema, "Editors use it to complete and check policy.json."),
+    "policy migrate": Verb(_no_arguments, _migrate, "Settings that cannot be carried over are listed."),
 }

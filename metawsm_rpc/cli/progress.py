@@ -1,4 +1,4 @@
-"""Live progress of a run: a line that lives on a terminal, plain lines elsewhere, always on standard error."""
+"""Live progress of a run: an updating line on a terminal, plain lines elsewhere, always on standard error."""
 
 import contextlib
 import math
@@ -12,15 +12,15 @@ from metawsm_rpc.service import Service
 
 _MARKS = {"done": "✓", "failed": "✗", "skipped": "–"}
 _STYLES = {"✓": "green", "✗": "red", "…": "yellow", "?": "yellow", "■": "red", "▲": "yellow", "△": "green"}
-"""How a line is coloured, by its first sign."""
+"""The colour of a line, by its first character."""
 
 _LOOK_SECONDS = 0.25
 
 
 def follow(verbs: Service, run_id: str, since: int, *, quiet: bool) -> int:
-    """Show what happens in a run until this process has driven it as far as it goes.
+    """Show what happens in a run until its drive in this process has ended.
 
-    Returns the number of the last event that was seen.
+    Returns the number of the last event seen.
     """
     events = _Counted(verbs.follow(run_id, since), since)
     if quiet:
@@ -32,7 +32,7 @@ def follow(verbs: Service, run_id: str, since: int, *, quiet: bool) -> int:
 
 
 class _Counted:
-    """Passes events on, and remembers the number of the last one."""
+    """Passes events through, and remembers the number of the last one."""
 
     def __init__(self, events: Iterable[Event], since: int) -> None:
         self._events = events
@@ -64,10 +64,10 @@ def watch(
     until: Sequence[str] = (),
     timeout: float | None = None,
 ) -> int:
-    """Tell what the agents of a run say after event `since`.
+    """Print the signals of a run's agents after event `since`.
 
-    That ends when the run has come to one of the statuses of `until` (by default: has settled), or after
-    `timeout` seconds. Returns the number of the last event that was told.
+    Ends when the run reaches one of the statuses `until` (by default: settles), or after `timeout` seconds.
+    Returns the number of the last event printed.
     """
     agents = verbs.world.store.agents(run_id)
     done = {f"{agent.ticket}/{agent.name}" for agent in agents if agent.status == "completed"}
@@ -84,7 +84,7 @@ def watch(
 def heard(
     verbs: Service, run_id: str, since: int, *, until: Sequence[str] = (), timeout: float | None = None
 ) -> Iterator[Event]:
-    """Yield the events of a run after `since`, as they come, until it has come to a status of `until`, or settled."""
+    """Yield the events of a run after `since` as they occur, until it reaches a status of `until`, or settles."""
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     over = False
     while not over:
@@ -101,7 +101,7 @@ _Live = tuple[Callable[[str], None], Callable[[], None]]
 
 @contextlib.contextmanager
 def live(what: str, *, total: int, over: int) -> Iterator[_Live]:
-    """Yield how to tell a line, and how to say that one more of `total` is over."""
+    """Yield a function that prints a line, and one that counts one more of `total` as done."""
     if not output.is_terminal(sys.stderr):
         yield output.say, lambda: None
         return
@@ -130,7 +130,7 @@ def live(what: str, *, total: int, over: int) -> Iterator[_Live]:
 
 
 def _told(event: Event, steps: dict[int, Step]) -> str | None:
-    """Return how an event is told, or None when it is not worth a line."""
+    """Return the line for an event, or None when it is not worth one."""
     if event.entity == "step" and event.to in _MARKS:
         step = steps[int(event.entity_id)]
         why = f": {event.message}" if event.message and event.to == "failed" else ""
@@ -143,7 +143,7 @@ def _told(event: Event, steps: dict[int, Step]) -> str | None:
 
 
 def said(event: Event) -> str | None:
-    """Return what an agent said, or None for every other event."""
+    """Return the line for an agent's signal, or None for every other event."""
     if event.entity != "agent":
         return None
     put = _SAYINGS.get(event.type)
@@ -163,4 +163,4 @@ _SAYINGS = {
     "die": "✗ {who} died: {what}",
     "exit": "· {who} has ended: {what}",
 }
-"""How each thing that an agent says, or that happens to it, is told."""
+"""The words for each signal of an agent, and each event that happens to it."""

@@ -24,13 +24,13 @@ _GOOD = frozenset({"completed", "closed"})
 
 def _run_arguments(parser: ArgumentParser) -> None:
     add_plan(parser)
-    parser.add_argument("--dry-run", action="store_true", help="store the plan and run nothing; `resume` runs it")
+    parser.add_argument("--dry-run", action="store_true", help="store the plan without running it; `resume` runs it")
     _add_wait(parser)
 
 
 def _add_wait(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--wait", action="store_true", help="stay until the run has settled; exits with 1 unless it completed"
+        "--wait", action="store_true", help="wait until the run has settled; exit with 1 unless it completed"
     )
 
 
@@ -86,7 +86,7 @@ def _plan(parsed: Namespace) -> int:
 def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> Run:
     """Show the run's progress until its steps have ended, or with `--wait` until it has settled.
 
-    Ctrl-C stops the run in order. Returns the run as it is then.
+    Ctrl-C stops the run cleanly. Returns the run as it is then.
     """
     try:
         seen = follow(verbs, run_id, since, quiet=parsed.json)
@@ -94,7 +94,7 @@ def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> 
             return _await(verbs, parsed, run_id, seen).run
         return verbs.world.store.run(run_id)
     except KeyboardInterrupt:
-        # The stop itself must not be cut off by a second, impatient Ctrl-C.
+        # A second, impatient Ctrl-C must not interrupt the stop itself.
         with _without_interrupt():
             output.say(f"Stopping run {run_id} …")
             verbs.stop(run_id)
@@ -104,7 +104,7 @@ def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> 
 def _await(
     verbs: Service, parsed: Namespace, run_id: str, since: int, until: Sequence[str] = (), timeout: float | None = None
 ) -> Waited:
-    """Wait, and tell meanwhile what agents say, unless JSON is all that may be printed."""
+    """Wait, and print agents' signals meanwhile, unless only JSON may be printed."""
     if not parsed.json:
         watch(verbs, run_id, since, until=until, timeout=timeout)
         timeout = 0
@@ -121,9 +121,9 @@ def _without_interrupt() -> Any:
 
 
 def _conclude(verbs: Service, parsed: Namespace, run: Run) -> int:
-    """Say how it went, and return the exit status: with `--wait` the run's, else that of its steps.
+    """Print the outcome, and return the exit status: with `--wait` that of the run, else that of its steps.
 
-    With `--json` the answer is on standard output already, so an error is only told to a person.
+    With `--json` the result is already on standard output, so an error is only printed for a person.
     """
     failed = [
         step
@@ -157,9 +157,9 @@ def _wait_arguments(parser: ArgumentParser) -> None:
         metavar="STATUS",
         action="append",
         choices=get_args(RunStatus),
-        help=f"a status to wait for ({', '.join(get_args(RunStatus))}); repeat it for more (default: any settled one)",
+        help=f"a status to wait for ({', '.join(get_args(RunStatus))}); may be repeated (default: any settled one)",
     )
-    parser.add_argument("--timeout", metavar="SECONDS", type=duration, help="how long to wait")
+    parser.add_argument("--timeout", metavar="SECONDS", type=duration, help="the longest time to wait")
 
 
 def _wait(parsed: Namespace) -> int:
@@ -214,7 +214,7 @@ def _resume(parsed: Namespace) -> int:
 
 
 def _driven(verbs: Service, parsed: Namespace, answer: RunAnswer, seq: int) -> int:
-    """See a run through that a verb has set going, then print what the verb answers, as it is now."""
+    """Follow a run that a verb has started, then print the verb's result, brought up to date."""
     run = _see_through(verbs, parsed, answer.run.run_id, seq)
     if parsed.json:
         output.print_json(answer._replace(run=run))
@@ -246,7 +246,7 @@ def _restart(parsed: Namespace) -> int:
 def _iterate_arguments(parser: ArgumentParser) -> None:
     add_part_of_run(parser)
     add_agent(parser)
-    parser.add_argument("text", nargs="?", metavar="FEEDBACK", help="what should be done differently, or further")
+    parser.add_argument("text", nargs="?", metavar="FEEDBACK", help="what the agents should change or add")
     parser.add_argument("--feedback", metavar="TEXT", help="the same, as a flag")
     _add_wait(parser)
 
@@ -264,7 +264,7 @@ def _iterate(parsed: Namespace) -> int:
 
 
 def _tell_sent(verbs: Service, run_id: str, since: int) -> None:
-    """Say which agents at work were sent the feedback, and why others were not."""
+    """Print which working agents received the feedback, and why others did not."""
     for event in verbs.events(since=since, run_id=run_id).events:
         ticket, _, name = event.entity_id.rpartition("/")
         if event.type == "sent":
@@ -299,21 +299,22 @@ def _step(parsed: Namespace, name: str) -> int:
         return _conclude(verbs, parsed, run)
 
 
-_RUN_MORE = """Returns when the agents have been started; they go on in tmux. Ctrl-C stops the run in order.
+_RUN_MORE = """Returns when the agents have been started; they keep running in tmux. Ctrl-C stops the run cleanly.
 Examples:
   metawsm run --ticket FIX-12                          all agents of the policy
   metawsm run --ticket FIX-12 --repos app,lib --agent codex
   metawsm run --ticket A --ticket B --dry-run          store the plan only; resume runs it"""
 
-_PLAN_MORE = """Tells every command that would be run, and on standard error what stands in the way."""
+_PLAN_MORE = """Prints every command that would be run, and on standard error any problems."""
 
-_WAIT_MORE = """Exits with 0 if the run completed or closed, with 1 if it settled otherwise or the timeout came."""
+_WAIT_MORE = """Exits with 0 if the run completed or closed, with 1 if it settled otherwise or timed out."""
 
-_RESUME_MORE = """Does what is missing: failed steps again, agents that are gone again; nothing that is done."""
+_RESUME_MORE = """Repeats failed steps and restarts agents that are gone; nothing that is done is repeated."""
 
-_RESTART_MORE = """Without --agent: those that are dead or failed. A live one that is named is stopped first."""
+_RESTART_MORE = """Without --agent, restarts all dead and failed agents. A named agent that is live is
+stopped first."""
 
-_ITERATE_MORE = """The feedback is added to the briefs. Agents at work are sent it, those that are completed or stopped
+_ITERATE_MORE = """The feedback is added to the briefs. Working agents receive it at once; completed or stopped agents
 start again.
 Example:
   metawsm iterate RUN "The tests of lib fail; mend them." --agent codex"""
@@ -324,8 +325,8 @@ VERBS = {
     "run": Verb(_run_arguments, _run, _RUN_MORE),
     "plan": Verb(add_plan, _plan, _PLAN_MORE),
     "wait": Verb(_wait_arguments, _wait, _WAIT_MORE),
-    "stop": Verb(add_run, _stop, "Work stays as it is: `metawsm resume` goes on with it."),
-    "complete": Verb(_complete_arguments, _complete, "With --agent or RUN --ticket: only these agents."),
+    "stop": Verb(add_run, _stop, "All work is kept; `metawsm resume` continues it."),
+    "complete": Verb(_complete_arguments, _complete, "With --agent or RUN --ticket, only these agents."),
     "resume": Verb(_resume_arguments, _resume, _RESUME_MORE),
     "restart": Verb(_restart_arguments, _restart, _RESTART_MORE),
     "iterate": Verb(_iterate_arguments, _iterate, _ITERATE_MORE),

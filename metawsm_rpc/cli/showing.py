@@ -1,4 +1,4 @@
-"""How runs, steps and agents look to a person."""
+"""Prints runs, steps and agents for people."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show_runs(rows: Iterable[RunSummary], total: int, *, chosen: bool) -> None:
-    """Print an overview of runs; `chosen` says that not all of them were asked for."""
+    """Print a list of runs; `chosen` says that a filter was given."""
     listed = tuple(rows)
     output.table(
         ("run", "status", "tickets", "repositories", "agents", "started"),
@@ -44,7 +44,7 @@ def _counts(row: RunSummary) -> str:
 
 
 def show_run(detail: RunDetail) -> None:
-    """Print one run whole."""
+    """Print one run in full."""
     _headline(detail.run)
     show_agents(detail.agents)
     _show_workspaces(detail.workspaces)
@@ -62,7 +62,7 @@ def _headline(run: Run) -> None:
 
 
 def show_agents(agents: Iterable[Agent]) -> None:
-    """Print agents with their health, and why they are judged so."""
+    """Print agents with their health and its reason."""
     output.heading("Agents")
     output.table(
         ("agent", "ticket", "status", "health", "why", "progress"),
@@ -126,7 +126,7 @@ def _show_workspaces(workspaces: Iterable[Workspace]) -> None:
 
 
 def _short(path: str) -> str:
-    """Return a path as a shell at home would take it."""
+    """Return a path with the home folder shortened to `~`."""
     home = os.environ.get("HOME", "").rstrip("/")
     return f"~{path[len(home) :]}" if home and path.startswith(f"{home}/") else path
 
@@ -141,7 +141,7 @@ def _files(number: int | None) -> str:
 
 
 def show_steps(steps: Iterable[Step]) -> None:
-    """Print steps with their commands, so that nothing happens that could not be read before."""
+    """Print steps with their commands, so that everything can be read before it happens."""
     listed = tuple(steps)
     output.heading("Steps")
     if listed and output.is_terminal(sys.stdout):
@@ -160,7 +160,7 @@ def show_steps(steps: Iterable[Step]) -> None:
 
 
 def _outline(steps: tuple[Step, ...]) -> None:
-    """Print each step with what it does and its command below it: paths are long, and need the whole width."""
+    """Print each step with its description and command below it, because long paths need the whole width."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
@@ -186,7 +186,7 @@ def _after(step: Step) -> str:
 
 
 def show_diffs(found: "Diffs", *, patch: bool) -> None:
-    """Print the work of a run: its files with line counts, or the changes themselves."""
+    """Print the work of a run: files with line counts, or the changes themselves."""
     for repo in found.repos:
         output.heading(f"{repo.ticket}: {repo.name} against {repo.base[:10]}")
         if patch:
@@ -200,7 +200,7 @@ def show_diffs(found: "Diffs", *, patch: bool) -> None:
 
 
 def _show_patch(patch: str) -> None:
-    """Print a patch: as it is for programs; coloured for people, without what could steer their terminal."""
+    """Print a patch: unchanged for programs; for people coloured, and without terminal control characters."""
     if not output.is_terminal(sys.stdout):
         sys.stdout.write(patch)
     elif not output.has_colours(sys.stdout):
@@ -214,7 +214,7 @@ def _show_patch(patch: str) -> None:
 
 
 def show_merges(merges: Iterable[Merge]) -> None:
-    """Print what a close merged, or would merge."""
+    """Print the merges of a close, or those that it would make."""
     output.table(
         ("repository", "ticket", "into", "from", "to", "how"),
         [(one.repo, one.ticket, one.base, one.from_[:10], one.to[:10], one.kind) for one in merges],
@@ -235,7 +235,7 @@ def _show_questions(guidance: Iterable[Guidance]) -> None:
 
 
 def show_events(events: Iterable[Event], *, of_one_run: bool, empty: str) -> None:
-    """Print what happened: every member in a column for pipes, what a line of a terminal can hold for people."""
+    """Print events: every field in a column for pipes, as much as fits on a line for people."""
     listed = tuple(events)
     if not output.is_terminal(sys.stdout):
         output.table(
@@ -253,7 +253,7 @@ def show_events(events: Iterable[Event], *, of_one_run: bool, empty: str) -> Non
 
 
 def happened(event: Event) -> str:
-    """Return what an event tells, without when and of what."""
+    """Return an event's description, without time and entity."""
     moved = f": {event.from_ or 'new'} to {event.to}" if event.to not in (None, event.from_) else ""
     message = f" ({event.message})" if event.message else ""
     return f"{event.type}{moved}{message}"
@@ -264,7 +264,7 @@ def _what(event: Event) -> str:
 
 
 def _local(at: str) -> str:
-    """Return the time of day here, with the date unless it is today's."""
+    """Return the local time of day, with the date unless it is today."""
     then, now = time.localtime(seconds(at)), time.localtime()
     return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S", then)
 

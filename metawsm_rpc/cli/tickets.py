@@ -42,7 +42,7 @@ def _empty(found: TicketsListed, status: str | None) -> str:
 def _create_arguments(parser: ArgumentParser) -> None:
     _add_ticket(parser)
     parser.add_argument("--title", metavar="T", help="what it is about (default: the id)")
-    parser.add_argument("--topics", metavar="A,B", type=listed, default=[], help="topics, for finding it again")
+    parser.add_argument("--topics", metavar="A,B", type=listed, default=[], help="topics of the ticket")
 
 
 def _create(parsed: Namespace) -> int:
@@ -80,6 +80,8 @@ def _answered(parsed: Namespace, answer: TicketAnswer) -> int:
 VERBS = {
     "tickets": Verb(_tickets_arguments, _tickets),
     "ticket list": Verb(_tickets_arguments, _tickets),
-    "ticket create": Verb(_create_arguments, _create, "Prints the ticket's index.md, to be written by you."),
+    "ticket create": Verb(
+        _create_arguments, _create, "Prints the path of the ticket's index.md; describe the task there."
+    ),
     "ticket close": Verb(_add_ticket, _close),
 }

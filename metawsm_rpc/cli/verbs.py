@@ -17,8 +17,8 @@ from metawsm_rpc.errors import InvalidParamsError
 class Verb(NamedTuple):
     """A verb of the command line.
 
-    `arguments` adds what it takes to a parser; `call` does it and returns the exit status;
-    `more` is what its help says besides: examples, and what the flags do not tell.
+    `arguments` adds its flags to a parser; `call` executes it and returns the exit status; `more` is the end of
+    its help: examples, and what the flags do not say.
     """
 
     arguments: Callable[[ArgumentParser], None]
@@ -28,49 +28,49 @@ class Verb(NamedTuple):
 
 # name: (module, one line of help), in the order of `metawsm --help`
 TABLE: dict[str, tuple[str, str]] = {
-    "run": ("running", "start agents on tickets, over repositories"),
-    "plan": ("running", "show what a run would do, and do nothing"),
+    "run": ("running", "start agents on tickets, across repositories"),
+    "plan": ("running", "show what a run would do, without doing it"),
     "status": ("looking", "show one run, or all of them"),
     "runs": ("looking", "list the runs of this root"),
     "watch": ("watching", "supervise this root, with a live view of all runs"),
     "wait": ("running", "wait until a run has settled"),
     "attach": ("looking", "open an agent's terminal"),
-    "logs": ("looking", "print what an agent has printed"),
+    "logs": ("looking", "print an agent's output"),
     "diff": ("looking", "show the work of a run against its bases"),
-    "explain": ("looking", "say why an agent is judged as it is"),
+    "explain": ("looking", "show the evidence behind an agent's health"),
     "history": ("looking", "list what happened"),
     "stop": ("running", "stop a run and its agents"),
-    "resume": ("running", "let a run go on"),
+    "resume": ("running", "continue a stopped, failed or paused run"),
     "restart": ("running", "start agents again"),
-    "iterate": ("running", "let agents go on with feedback"),
+    "iterate": ("running", "give agents feedback and start them again"),
     "retry-step": ("running", "try a failed step again"),
-    "skip-step": ("running", "go on without a step"),
-    "complete": ("running", "declare a run, or an agent, completed"),
-    "sync": ("closing", "bring the bases into the workspaces"),
+    "skip-step": ("running", "continue without a step"),
+    "complete": ("running", "declare a run or an agent completed"),
+    "sync": ("closing", "bring the base branches into the workspaces"),
     "close": ("closing", "merge all repositories of a run, or none"),
-    "cleanup": ("closing", "put away what a run has left"),
-    "signal": ("agents", "for agents: say how it goes"),
+    "cleanup": ("closing", "remove a run's sessions and worktrees"),
+    "signal": ("agents", "for agents: report progress, questions and the end of work"),
     "answer": ("agents", "answer an agent's question"),
     "send": ("agents", "type a text into an agent's terminal"),
     "tickets": ("tickets", "list tickets"),
-    "ticket create": ("tickets", "make a ticket"),
+    "ticket create": ("tickets", "create a ticket"),
     "ticket list": ("tickets", "list tickets"),
     "ticket close": ("tickets", "set a ticket's status to complete"),
     "policy init": ("policies", "write a policy to start from"),
-    "policy check": ("policies", "tell all that is wrong with the policy"),
-    "policy show": ("policies", "print the policy that is in force, from all its layers"),
+    "policy check": ("policies", "report every mistake in the policy"),
+    "policy show": ("policies", "print the policy in effect, merged from all its layers"),
     "policy schema": ("policies", "print the JSON Schema of the policy"),
-    "policy migrate": ("policies", "bring a policy of the Go metawsm up to date, with a backup"),
+    "policy migrate": ("policies", "convert a policy of the earlier metawsm in Go, with a backup"),
     "content": ("looking", "print a document that editors open, such as metawsm:/run/RUN"),
-    "doctor": ("doctoring", "check what metawsm needs on this machine"),
+    "doctor": ("doctoring", "check that everything metawsm needs is installed"),
     "serve": ("serving", "serve editors and scripts over JSON-RPC, on standard input and output"),
-    "demo": ("demonstrating", "watch a whole run in a scratch folder"),
+    "demo": ("demonstrating", "show a whole run in a scratch folder"),
 }
 
-# Verbs for programs, which are in no list.
-_HIDDEN = {"hook": ("hooking", "tell what an agent's program tells its hooks")}
+# Verbs for programs, which no list shows.
+_HIDDEN = {"hook": ("hooking", "record what an agent's program reports to its hooks")}
 
-# Verbs of the protocol whose own names the command line knows too.
+# Names of the protocol's verbs that differ on the command line.
 ALIASES = {
     "transcript": "logs",
     "events": "history",
@@ -83,7 +83,7 @@ _GROUPS = tuple(dict.fromkeys(name.partition(" ")[0] for name in TABLE if " " in
 _HELP = frozenset({"-h", "--help"})
 _TAKES_VALUE = "--root"
 _LIKENESS = 0.7
-"""How alike, from 0 to 1, a verb must be to what was typed to be what was meant."""
+"""How similar, from 0 to 1, a verb must be to a typing error to be suggested."""
 
 
 def call(argv: Sequence[str]) -> int:
@@ -109,12 +109,12 @@ def call(argv: Sequence[str]) -> int:
     )
     verb.arguments(parser)
     add_common(parser)
-    # A text may follow a flag: send RUN --agent NAME TEXT. What follows `--` is never a flag.
+    # A text may follow a flag: send RUN --agent NAME TEXT. Nothing after `--` is a flag.
     return verb.call(parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words))
 
 
 def _take_word(words: list[str]) -> str | None:
-    """Remove the first word that is no flag, nor a flag's value, and return it."""
+    """Remove and return the first word that is neither a flag nor a flag's value."""
     skip = False
     for position, word in enumerate(words):
         if skip:
@@ -136,7 +136,7 @@ def _without_verb(words: list[str], *, group: str | None = None) -> int:
         output.line(f"metawsm {__version__}")
         return 0
     if (words or group) and not _HELP & set(words):
-        hint = f"`{called} --help` tells more."
+        hint = f"`{called} --help` shows more."
         if words[-1:] == [_TAKES_VALUE]:
             raise InvalidParamsError("Name the folder after --root.", hint=hint)
         raise InvalidParamsError(f"Say what to do: {' '.join([called, *words])} {choice}.", hint=hint)
@@ -145,7 +145,7 @@ def _without_verb(words: list[str], *, group: str | None = None) -> int:
         output.line("The control plane for coding agents.\n")
     _list(verbs)
     if group is None:
-        output.line("\n`metawsm VERB --help` tells more of one; --version tells which metawsm this is.")
+        output.line("\n`metawsm VERB --help` describes a verb; --version shows the version.")
         output.line("A first run: metawsm policy init; metawsm ticket create T-1; metawsm run --ticket T-1")
     return 0
 

@@ -84,7 +84,7 @@ def _told(event: Event) -> str:
     return f"{event.at}  {event.run_id or '-'}  {event.entity} {event.entity_id}  {happened(event)}"
 
 
-_MORE = """While it is open it is the supervisor of the root, unless another process is: deaths and signals of
+_MORE = """While it is open it supervises the root, unless another process does: deaths and signals of
 agents are noticed at once, and runs that nobody drives are taken up. Agents go on when it ends.
 Where standard output is no terminal it prints a line for each event; with --json each line is an
 event as JSON (this verb alone prints more than one document). It ends with Ctrl-C."""
