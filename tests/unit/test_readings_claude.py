@@ -81,6 +81,23 @@ SCREENS = {
         None,
     ),
     "left": (f"● Done.\n\n{IDLE}\n\nResume this session with:\nclaude --resume 1\n$", "finished", None),
+    "answers to be sent": (
+        f"{RULE}\n←  ☒ Cache  ✔ Submit  →\n\nReview your answers\n\nReady to submit your answers?\n\n❯ 1. Submit answers\n  2. Cancel",
+        "waiting",
+        "question",
+    ),
+    "footer that is cut off": (f"● I look.\n\n{BOX % ('', '⏵⏵ auto mode on · 1 shell · esc to …')}", "working", None),
+    "retrying in a narrow terminal": (
+        f"❯ go\n\n✻\nAPI erro · Retrying in 3s · attempt 4/10\n\n  ⎿  Tip: Use /memory\n     often\n\n{BOX % ('', '● high')}",
+        "working",
+        None,
+    ),
+    "no credit": (
+        f"❯ go\n  ⎿  Credit balance too low · Add funds: https://x\n\n✻ Baked for 0s\n\n{IDLE}",
+        "error",
+        None,
+    ),
+    "no room": (f"❯ go\n  ⎿  Context limit reached · /compact or /clear to\n     continue\n\n{IDLE}", "error", None),
     "something else": ("make: *** no rule\n❯ 1 file changed", None, None),
 }
 

@@ -50,6 +50,21 @@ SCREENS = {
         None,
     ),
     "key": (box("Enter Gemini API Key", "> ", "(Press Enter to submit, Esc to cancel)"), "waiting", "login"),
+    "question that is answered by a text": (
+        f" > go\n\n{box('Answer Questions', 'Name it', '', '> a name', '', 'Enter to submit · Esc to cancel')}",
+        "waiting",
+        "question",
+    ),
+    "question in a narrow terminal": (
+        f" > go\n\n{box('Answer Questions', '> a name', 'Enter to submit · Tab to', 'switch questions · Esc to cancel')}",
+        "waiting",
+        "question",
+    ),
+    "failed, and scrolled": (
+        f"  no such key]\n\nℹ This request failed. Press F12 for\n  more.\n\n{BLOCKS}",
+        "error",
+        None,
+    ),
     "something else": ("npm ERR! missing", None, None),
 }
 

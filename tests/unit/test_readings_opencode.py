@@ -37,6 +37,53 @@ SCREENS = {
         "waiting",
         "question",
     ),
+    "permission whose keys are cut off": (
+        (
+            f"{GO}\n     ▣  Build\n\n  ┃\n  ┃  △ Permission required\n  ┃    # Shell command\n  ┃\n"
+            "  ┃   Allow once   Allow always   Reject  ctrl+f fullscreen  ⇆ select  enter con\n  ┃"
+        ),
+        "waiting",
+        "permission",
+    ),
+    "permission whose beginning is cut off": (
+        "     ▣  Build\n  ┃\n  ┃   Allow once   Allow always   Reject\n  ┃\n  ┃  ctrl+f fullscreen  ⇆ select  enter\n  ┃",
+        "waiting",
+        "permission",
+    ),
+    "answers to be sent": (
+        f"{GO}\n     ▣  Build\n\n  ┃\n  ┃   Op   Confirm\n  ┃\n  ┃  Review\n  ┃\n  ┃  ⇆ tab  enter submit  esc dismiss\n  ┃",
+        "waiting",
+        "question",
+    ),
+    "question whose keys are in columns": (
+        (
+            f"{GO}\n     ▣  Build\n\n  ┃\n  ┃  Which?\n  ┃\n  ┃  1. [ ] Keep\n  ┃     faster\n  ┃\n"
+            "  ┃  ⇆    ↑↓      enter    esc\n  ┃  tab  select  toggle   dismiss\n  ┃"
+        ),
+        "waiting",
+        "question",
+    ),
+    "question whose keys are cut off": (
+        "  ┃\n  ┃  Which?\n  ┃\n  ┃  1. Keep\n  ┃     faster\n  ┃  2. Drop\n  ┃",
+        "waiting",
+        "question",
+    ),
+    "a message that is a list": (f"  ┃\n  ┃  1. Keep\n  ┃\n\n     Done.\n\n     ▣  Build · 2s\n\n{OPEN}", "idle", None),
+    "a command of the person's": (
+        f"{GO}\n     Done.\n\n  ┃\n  ┃  $ ls\n  ┃\n  ┃  calc.py\n  ┃\n\n     ▣  Build · Some Model\n\n{OPEN}",
+        "idle",
+        None,
+    ),
+    "a question that was dismissed": (
+        f"{GO}\n  ┃\n  ┃  # Questions\n  ┃\n  ┃  Which?\n  ┃  (no answer)\n  ┃\n\n     ▣  Build · Some Model\n\n{OPEN}",
+        "idle",
+        None,
+    ),
+    "failed, in several lines": (
+        f"{GO}\n  ┃\n  ┃  Incorrect API key, and\n  ┃  what to do\n  ┃\n\n     ▣  Build · Some Model\n\n{OPEN}",
+        "error",
+        None,
+    ),
     "menu in prose": (f"{GO}\n     ❯ 1. Yes\n       2. No (esc)\n\n     ▣  Build · 2s\n\n{OPEN}", "idle", None),
     "something else": ("Error: no such session", None, None),
 }

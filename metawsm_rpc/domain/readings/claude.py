@@ -57,7 +57,11 @@ _ERRORS = (
     r"(?:Please run /login|Not logged in|Invalid API key|OAuth token revoked|Authentication error) · ",
     r"Failed to authenticate\b",
     r"Your (?:organization|ANTHROPIC_API_KEY) ",
-    r"Credit balance is too low",
+    r"Credit balance (?:is )?too low",
+    r"Context limit reached · ",
+    r"We are experiencing high demand for\b",
+    r"You're out of usage credits\b",
+    r"Repeated \d+ Overloaded errors",
     r"There's an issue with the selected\b",
     r"You've (?:hit|reached) your ",
     r"(?:Opus|Sonnet|Haiku|Fable) is experiencing high load",
@@ -71,9 +75,12 @@ _KEYS = r"^\s*(?:Press )?(?:Enter|Esc|Tab|Space) to \w+.*(?:\n\s*\S.*)?\Z"
 
 SCREENS = (
     ScreenRule("end", r"^Resume this session with:$", Word("finished", "it has said how to resume it")),
-    ScreenRule("below", r"\besc to interrupt\b", Word("working", "its footer offers to interrupt it")),
+    # A narrow terminal cuts the footer off, and may part the spinner from what it says.
+    ScreenRule("below", r"\besc to (?:interrupt\b|i?n?t?e?…)", Word("working", "its footer offers to interrupt it")),
     ScreenRule(
-        "above", r"^[·✢✳✶✻✽*] .*(?:…|Retrying in ).*(?:\n(?:  .*|─*))*\Z", Word("working", "its spinner is shown")
+        "above",
+        r"^(?:[·✢✳✶✻✽*] .*…|.* · Retrying in \d).*(?:\n(?:  .*|─*))*\Z",
+        Word("working", "its spinner is shown"),
     ),
     ScreenRule(
         "above",
@@ -90,7 +97,7 @@ ASKS = (
     Ask(r"API key|[Ll]og ?in\b|[Ss]ign in|OAuth|Paste code", "login"),
     Ask(r"text style|theme", "setup"),
     Ask(r"Background work is running|Exit anyway", "exit"),
-    Ask(r"^ *☐ |Chat about this", "question"),
+    Ask(r"^ *☐ |Chat about this|submit your answers\?", "question"),
     Ask(r"[Ee]xit plan mode|[Pp]lan.* proceed\?|Would you like to proceed\?", "plan"),
     Ask(r"^ Do you want to |^ Would you like to ", "permission"),
 )

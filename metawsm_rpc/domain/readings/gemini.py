@@ -33,10 +33,16 @@ SCREENS = (
     ScreenRule("end", r"\bis restarting to apply\b.*\Z", Word("starting", "it starts again with the folder trusted")),
     ScreenRule("end", r"^[ │]*● (?:\d+\. )?\S.*(?:\n.*){0,20}\Z", Word("waiting", "a dialog is open")),
     ScreenRule(
-        "end", r"(?:Press |Use |\()(?:Enter|Esc) to \w+.*(?:\n[ │╰─╯]*)*\Z", Word("waiting", "a dialog is open")
+        "end",
+        r"(?:Press |Use |\(|^[ │]*)(?:Enter|Esc) to \w+.*(?:\n│ .*)?(?:\n[ │╰─╯█]*)*\Z",
+        Word("waiting", "a dialog is open"),
     ),
     ScreenRule("above", r"^ ?[\u2800-\u28ff] \S.*(?:\n.*){0,14}\Z", Word("working", "its spinner is shown")),
-    ScreenRule("above", r"^✕ (?P<text>.*)(?:\n(?!✦| >).*)*\Z", Word("error", "its turn failed: {text}")),
+    ScreenRule(
+        "above",
+        r"^(?:✕ |ℹ (?=This request failed\b))(?P<text>.*)(?:\n(?!✦| >).*)*\Z",
+        Word("error", "its turn failed: {text}"),
+    ),
     ScreenRule("below", r"\A(?:\n.*){0,6}\Z", Word("idle", "its input line is open and nothing runs")),
 )
 

@@ -29,13 +29,22 @@ PROMPT = r"^ *╹▀{8,}.*$"
 # Its input box is still there when only the part above its lower edge is looked at.
 _BOX = r"(?:\n *┃.*|\n *)*\Z"
 
+# A dialog takes the place of the input box: nothing stands below its block.
+_TO_THE_END = r".*(?:\n *┃.*)*\Z"
+
 SCREENS = (
     ScreenRule(
         "below",
         r"\besc (?:again to )?interrupt\b|\[retrying|^ *[■⬝]{4,}",
         Word("working", "its footer shows that it works"),
     ),
-    ScreenRule("end", r"△ \w+(?s:.)*\benter +confirm\b", Word("waiting", "it asks for a permission", "permission")),
+    # In a small terminal their beginning, and the line that names keys, may be cut off.
+    ScreenRule(
+        "end",
+        rf"^ *┃ +(?:△ \w|Allow once +Allow always\b){_TO_THE_END}",
+        Word("waiting", "it asks for a permission", "permission"),
+    ),
+    ScreenRule("end", rf"^ *┃ +\d+\. \S{_TO_THE_END}", Word("waiting", "it asks a question", "question")),
     ScreenRule(
         "end",
         r"\benter +(?:submit|confirm|toggle)\b(?:.*\n?){0,2}\besc +dismiss\b",
@@ -44,7 +53,7 @@ SCREENS = (
     # A block that is neither a tool's nor followed by an answer, where nothing runs any more.
     ScreenRule(
         "above",
-        rf"┃  (?![$#] )(?P<text>\S.*)\n *┃\n+ *▣ (?!.* · (?:\d|interrupted)).*{_BOX}",
+        rf"^(?! {{0,4}}┃).*\n(?: {{0,4}}┃\n)+ {{0,4}}┃  (?![$#] )(?P<text>\S.*)(?:\n {{0,4}}┃.*)*\n+ *▣ (?!.* · (?:\d|interrupted)).*{_BOX}",
         Word("error", "its turn failed: {text}"),
     ),
     # Nothing stands between the last message and the input box.
