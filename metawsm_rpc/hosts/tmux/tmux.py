@@ -91,6 +91,7 @@ class TmuxTerminals:
         self._directory = directory or os.environ.get("TMUX_TMPDIR", "")
         self._commands = Commands(_TIMEOUT_SECONDS)
         self._is_new_enough = False
+        self._known: dict[str, Pane | None] = {}
 
     def version(self) -> str:
         """Return tmux's version. Raises `DependencyMissingError` when it is absent or too old."""
@@ -138,33 +139,34 @@ class TmuxTerminals:
         Raises:
             HostError: a server runs but does not answer.
         """
-        # An agent controls its title and its program's name, but cannot guess the field separator.
-        mark = os.urandom(6).hex()
-        output = self._ask(_NO_SERVER, "list-panes", "-a", "-F", "".join(mark + field for field in _PANE_FIELDS))
-        fields = output.split(mark)[1:]
-        width = len(_PANE_FIELDS)
-        found = []
-        for first in range(0, len(fields), width):
-            name, pid, activity, piped, root, run, ticket, agent, launch, is_agent, pane, command, title = fields[
-                first : first + width
-            ]
-            if root == self._root and is_agent:
-                found.append(
-                    Pane(
-                        session=name,
-                        pid=int(pid),
-                        run_id=_decoded(run),
-                        ticket=_decoded(ticket),
-                        agent=_decoded(agent),
-                        launch=launch,
-                        activity=float(activity),
-                        title=title.removesuffix("\n"),
-                        command=command,
-                        piped=piped == "1",
-                        id=pane,
-                    )
-                )
-        return tuple(found)
+        # An agent controls its title and its program's name, but cannot guess the separators.
+        row, field = os.urandom(6).hex(), os.urandom(6).hex()
+        output = self._ask(_NO_SERVER, "list-panes", "-a", "-F", row + field.join(_PANE_FIELDS))
+        # tmux's text contains no null characters, so with these as separators, rows of different calls compare equal.
+        rows = output.replace(field, "\0").split(row)[1:]
+        # Between two calls most panes stay as they are, and parsing them all took as long as asking for them.
+        known = self._known
+        self._known = found = {text: known[text] if text in known else self._pane(text) for text in rows}
+        return tuple(pane for pane in found.values() if pane is not None)
+
+    def _pane(self, row: str) -> Pane | None:
+        """Return the pane that a row describes, None when it is not an agent's of this root."""
+        name, pid, activity, piped, root, run, ticket, agent, launch, is_agent, pane, command, title = row.split("\0")
+        if root != self._root or not is_agent:
+            return None
+        return Pane(
+            session=name,
+            pid=int(pid),
+            run_id=_decoded(run),
+            ticket=_decoded(ticket),
+            agent=_decoded(agent),
+            launch=launch,
+            activity=float(activity),
+            title=title.removesuffix("\n"),
+            command=command,
+            piped=piped == "1",
+            id=pane,
+        )
 
     def unlisted(self, launches: Mapping[str, int]) -> frozenset[str]:
         """Return which launches run although `panes` does not list them; `launches` maps each to its pane's pid.
