@@ -5,6 +5,7 @@ thresholds apply only to agents that say nothing, with one exception: an agent t
 progress.
 """
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,6 +99,24 @@ def judge(facts: Facts, thresholds: Thresholds, now: float) -> Verdict:
         if decides and item.says is not None:
             return Verdict(item.says, item.observed, item.source, evidence, item)
     return Verdict("unknown", "nothing that was looked at says how it is", "none", evidence, None)
+
+
+def holds_for(facts: Facts, thresholds: Thresholds, now: float) -> float:
+    """Return for how many seconds at least the verdict on these facts stays as it is; infinite where time changes nothing.
+
+    The verdict depends on time only by comparing how long ago one of these moments was with one of these limits.
+    """
+    moments = [facts.started, facts.answered, facts.activity, facts.progress]
+    if facts.before is not None:
+        moments.append(seconds(facts.before.since))
+    left = [limit - (now - at) for at in moments if at is not None for limit in thresholds]
+    if facts.said is not None:
+        left.append(TURN_SETTLING_SECONDS - (now - facts.said.at))
+    if facts.hook_at is not None:
+        from metawsm_rpc.domain.readings.reading import FRESH_SECONDS
+
+        left.append(FRESH_SECONDS - (now - facts.hook_at))
+    return min((one for one in left if one >= 0), default=math.inf)
 
 
 def _weigh(facts: Facts, thresholds: Thresholds, now: float) -> _Weighed:

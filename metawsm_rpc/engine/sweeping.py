@@ -6,27 +6,25 @@ writes only what changed, in one transaction. Looking never executes a step and 
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from metawsm_rpc.domain.clock import seconds, timestamp
-from metawsm_rpc.domain.health import Evidence, Facts, Said, Thresholds, Verdict, as_health, judge
+from metawsm_rpc.domain.health import Evidence, Verdict
 from metawsm_rpc.domain.lifecycles import SETTLING
-from metawsm_rpc.domain.models import LIVE, Agent, Guidance, Health
-from metawsm_rpc.domain.sentences import one_line
+from metawsm_rpc.domain.models import LIVE, Agent
 from metawsm_rpc.domain.settle import runnable
 from metawsm_rpc.engine import ends, mailbox, starts
-from metawsm_rpc.engine.evidence import Gatherer, Look, is_unattended, statements
+from metawsm_rpc.engine.evidence import Gatherer, Look
 from metawsm_rpc.engine.interrupting import interrupt_run, waits_for_a_person
+from metawsm_rpc.engine.judging import NONE_ASKED, Judge, Judged, Questions, Seen, questions_of
+from metawsm_rpc.engine.run_rules import Rules
 from metawsm_rpc.engine.transcript_gaps import TranscriptMender
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, DependencyMissingError, HostError, LostLeaseError
-from metawsm_rpc.policy.view import HealthThresholds, LaunchProfile, TmuxOptions, profile_of
+from metawsm_rpc.policy.view import TmuxOptions
 from metawsm_rpc.ports.folders import Dropped
 from metawsm_rpc.ports.store import ROOT_SCOPE, Transaction
 from metawsm_rpc.ports.terminals import Exit, Pane, Terminals
-
-if TYPE_CHECKING:
-    from metawsm_rpc.domain.readings.reading import Observation
 
 _OBSERVED_STATUS: Mapping[str, str] = {
     "healthy": "observe_running",
@@ -50,49 +48,12 @@ class Swept(NamedTuple):
     living: Mapping[str, Living]
 
 
-class _Questions(NamedTuple):
-    """What an agent has asked: the oldest question that is open, and when its last answer came."""
+class _Stored(NamedTuple):
+    """What the store says of a run, and its version at that time."""
 
-    open: Said | None = None
-    answered: float | None = None
-
-
-class _Seen(NamedTuple):
-    """What a sweep saw of one agent.
-
-    `pane` is None when it is gone, `answered` whether tmux said so, `exit` its record, `shown` what
-    its program shows, None where that is not looked at.
-    """
-
-    agent: Agent
-    pane: Pane | None
-    answered: bool
-    exit: Exit | None
-    questions: _Questions
-    shown: "Observation | None" = None
-
-
-class _Judged(NamedTuple):
-    """What a sweep saw of one agent, and what follows from it."""
-
-    seen: _Seen
-    verdict: Verdict
-
-
-class _RunRules(NamedTuple):
-    """What the policy of a run says to a sweep; it never changes."""
-
-    policy: Mapping[str, Any]
-    server: TmuxOptions
-    terminals: Terminals
-    thresholds: Thresholds
-    profiles: dict[str, LaunchProfile]
-
-    def profile(self, agent: str) -> LaunchProfile:
-        """Return the profile of an agent."""
-        if agent not in self.profiles:
-            self.profiles[agent] = profile_of(self.policy, agent)
-        return self.profiles[agent]
+    version: int
+    agents: tuple[Agent, ...]
+    questions: Mapping[tuple[str, str], Questions]
 
 
 class Sweeper:
@@ -102,9 +63,10 @@ class Sweeper:
         self._world = world
         self._folders = world.machine.folders()
         self._gatherer = Gatherer(world)
-        self._rules: dict[str, _RunRules] = {}
+        self._rules = Rules(world)
+        self._stored: dict[str, _Stored] = {}
+        self._judge = Judge(self._rules, world.clock)
         self._mender = TranscriptMender(world)
-
         self._turn = threading.RLock()
 
     def sweep(self, run_ids: Iterable[str] | None = None, *, wait_for_git: bool = True) -> Swept:
@@ -138,14 +100,14 @@ class Sweeper:
         for run_id in runs:
             if self._is_abandoned(run_id):
                 self._interrupt_steps(run_id)
-        agents = [agent for run_id in runs for agent in self._world.store.agents(run_id)]
-        judged = self._look([agent for agent in agents if agent.status in LIVE])
+        agents = [agent for run_id in runs for agent in self._as_stored(run_id).agents]
+        judged = [self._judge.judged(one) for one in self._look([agent for agent in agents if agent.status in LIVE])]
         # Read after the look, so that what an agent said before its end is heard before the end is seen.
         dropped = [(agent, item) for agent in agents if _may_speak(agent) for item in self._dropped(agent)]
         if wait_for_git:
             self._give_a_last_chance(judged)
         spoke = {agent.launch for agent, _ in dropped}
-        changed = [each for each in judged if each.seen.agent.launch in spoke or self._changes(each)]
+        changed = [each for each in judged if each.is_news or each.seen.agent.launch in spoke]
         if dropped or changed:
             with self._world.store.transaction() as transaction:
                 self._receive(transaction, dropped)
@@ -156,11 +118,13 @@ class Sweeper:
         seen = [each.seen for each in judged]
         for one in seen:
             if one.pane is not None and not one.pane.piped:
-                rules = self._rules_of(one.agent.run_id)
+                rules = self._rules.of(one.agent.run_id)
                 self._mender.mend(one.agent, rules.terminals, rules.policy)
         living = {one.pane.launch: self._living(one.agent, one.pane) for one in seen if one.pane is not None}
         if run_ids is None:
             self._gatherer.forget_all_but(living)
+            self._judge.forget_all_but(living)
+            self._stored = {run_id: one for run_id, one in self._stored.items() if run_id in runs}
         return Swept(living)
 
     def _hand_over(self, run_ids: Iterable[str]) -> None:
@@ -179,7 +143,8 @@ class Sweeper:
             return None
         if agent.status in LIVE:
             with self._turn:
-                ((seen, verdict),) = self._look([agent])
+                (seen,) = self._look([agent])
+                verdict = self._judge.verdict(seen)
             return verdict._replace(evidence=(self._as_evidence(seen.exit), *verdict.evidence))
         told = self._as_evidence(self._exit_record(agent))
         dead = agent.health
@@ -198,49 +163,45 @@ class Sweeper:
         told = f"signal {signal} killed it" if signal else f"it exited with {record.code}"
         return Evidence("exit record", told, record.at, "dead" if signal else None)
 
-    def _rules_of(self, run_id: str) -> _RunRules:
-        if run_id not in self._rules:
-            policy = self._world.store.policy(run_id)
-            limits = HealthThresholds.of(policy)
-            self._rules[run_id] = _RunRules(
-                policy,
-                TmuxOptions.of(policy),
-                self._world.machine.terminals(policy),
-                Thresholds(limits.idle_seconds, limits.activity_stalled_seconds, limits.progress_stalled_seconds),
-                {},
-            )
-        return self._rules[run_id]
+    def _as_stored(self, run_id: str) -> _Stored:
+        """Return what the store says of a run, read again only if somebody has written since."""
+        version = self._world.store.data_version()  # read first: the rows are at least as new
+        kept = self._stored.get(run_id)
+        if kept is None or kept.version != version:
+            questions = questions_of(self._world.store.questions(run_id))
+            kept = self._stored[run_id] = _Stored(version, self._world.store.agents(run_id), questions)
+        return kept
 
     # --- looking ---
 
-    def _look(self, agents: list[Agent]) -> list[_Judged]:
+    def _look(self, agents: list[Agent]) -> list[Seen]:
         by_server: dict[TmuxOptions, list[Agent]] = {}
         for agent in agents:
-            by_server.setdefault(self._rules_of(agent.run_id).server, []).append(agent)
+            by_server.setdefault(self._rules.of(agent.run_id).server, []).append(agent)
         listed = {server: self._listed(mine) for server, mine in by_server.items()}
-        questions: dict[str, dict[tuple[str, str], _Questions]] = {}
+        stored = {run_id: self._as_stored(run_id) for run_id in {agent.run_id for agent in agents}}
         seen, looks = [], []
         for agent in agents:
-            rules = self._rules_of(agent.run_id)
-            if agent.run_id not in questions:
-                questions[agent.run_id] = _questions(self._world.store.questions(agent.run_id))
+            rules = self._rules.of(agent.run_id)
             panes, unlisted = listed[rules.server]
             pane = None if panes is None else panes.get(agent.launch or "")
             record = None if pane else self._exit_record(agent)
-            asked = questions[agent.run_id].get((agent.ticket, agent.name), _Questions())
+            asked = stored[agent.run_id].questions.get((agent.ticket, agent.name), NONE_ASKED)
             answered = panes is not None and agent.launch not in unlisted
-            seen.append(_Seen(agent, pane, answered, record, asked))
+            seen.append(Seen(agent, pane, answered, record, asked))
             if pane is not None:
                 looks.append(Look(agent, rules.profile(agent.name), rules.terminals, pane))
         shown = self._gatherer.gather(looks)
-        return [self._judged(one._replace(shown=shown.get(one.agent.launch or ""))) for one in seen]
+        return [
+            one._replace(shown=shown[one.pane.launch]) if one.pane and one.pane.launch in shown else one for one in seen
+        ]
 
     def _listed(self, agents: Sequence[Agent]) -> tuple[dict[str, Pane] | None, Collection[str]]:
         """Return the panes of one server by launch, and the launches of agents that run without one.
 
         The panes are None when tmux does not answer. Agents outlive the loss of tmux's socket.
         """
-        terminals = self._rules_of(agents[0].run_id).terminals
+        terminals = self._rules.of(agents[0].run_id).terminals
         panes = _panes(terminals)
         if panes is None:
             return None, ()
@@ -257,7 +218,7 @@ class Sweeper:
     def _exit_record(self, agent: Agent) -> Exit | None:
         paths = self._folders.paths(agent.run_id, agent.ticket, agent.name)
         directory = self._folders.launch_directory(paths, agent.launch or "")
-        return self._rules_of(agent.run_id).terminals.exit_record(directory)
+        return self._rules.of(agent.run_id).terminals.exit_record(directory)
 
     def _dropped(self, agent: Agent) -> tuple[Dropped, ...]:
         return self._folders.dropped(self._folders.paths(agent.run_id, agent.ticket, agent.name))
@@ -266,44 +227,20 @@ class Sweeper:
         """Return whether there are steps that are under way in the store, or wait for a driver, and there is none."""
         if not self._world.store.has_running_steps(run_id):
             # Steps that can be done are done by the next driver, unless that is left to a person.
-            if not waits_for_a_person(self._rules_of(run_id).policy):
+            if not waits_for_a_person(self._rules.of(run_id).policy):
                 return False
             if self._world.store.run(run_id).status not in SETTLING or not runnable(self._world.store.steps(run_id)):
                 return False
         return not self._world.store.driven(run_id)
 
-    def _judged(self, seen: _Seen) -> _Judged:
-        now = self._world.clock()
-        return _Judged(seen, judge(self._facts(seen, now), self._rules_of(seen.agent.run_id).thresholds, now))
-
-    def _facts(self, seen: _Seen, now: float) -> Facts:
-        agent = seen.agent
-        profile = self._rules_of(agent.run_id).profile(agent.name)
-        said_at = _or_none(agent.said_at)
-        by_hook = agent.said_by == "hook"
-        said = agent.said is not None and said_at is not None and not by_hook
-        return Facts(
-            started=_or_none(agent.started_at) or now,
-            terminal=(seen.pane is not None) if seen.answered else None,
-            said=_said(agent.said or "", agent.said_what, said_at or now) if said else None,
-            question=seen.questions.open,
-            answered=seen.questions.answered,
-            statements=() if seen.shown is None else statements(profile, seen.shown, agent, now),
-            hook_at=said_at if by_hook else None,
-            unattended=is_unattended(profile),
-            activity=seen.pane.activity if seen.pane else _or_none(agent.last_activity_at),
-            progress=_or_none(agent.last_progress_at),
-            before=agent.health,
-        )
-
-    def _give_a_last_chance(self, judged: Iterable[_Judged]) -> None:
+    def _give_a_last_chance(self, judged: Iterable[Judged]) -> None:
         """Ask git about those who would be called stalled now, where no supervisor does that all the time."""
         suspects = [
-            seen.agent
-            for seen, verdict in judged
-            if verdict.state == "stalled"
-            and seen.pane is not None
-            and not (seen.agent.health is not None and seen.agent.health.state == "stalled")
+            one.seen.agent
+            for one in judged
+            if one.health.state == "stalled"
+            and one.seen.pane is not None
+            and not (one.seen.agent.health is not None and one.seen.agent.health.state == "stalled")
         ]
         if suspects and not self._world.store.driven(ROOT_SCOPE):
             from metawsm_rpc.engine import probing
@@ -311,22 +248,9 @@ class Sweeper:
             # What it finds is in the store; the transaction judges by that.
             probing.catch_up(self._world, suspects)
 
-    def _health(self, judged: _Judged) -> Health:
-        return as_health(judged.verdict, judged.seen.agent.health, self._world.clock())
-
     # --- writing ---
 
-    def _changes(self, judged: _Judged) -> bool:
-        seen = judged.seen
-        if seen.exit is not None or (seen.answered and seen.pane is None):
-            return True
-        if self._health(judged) != seen.agent.health:
-            return True
-        return seen.pane is not None and (
-            seen.agent.pid is None or timestamp(seen.pane.activity) > (seen.agent.last_activity_at or "")
-        )
-
-    def _apply(self, transaction: Transaction, judged: _Judged) -> None:
+    def _apply(self, transaction: Transaction, judged: Judged) -> None:
         seen = judged.seen
         # Between the look and this transaction somebody else may have moved or restarted it.
         now = transaction.agent(seen.agent.run_id, seen.agent.ticket, seen.agent.name)
@@ -335,10 +259,10 @@ class Sweeper:
         if seen.exit is not None or (seen.answered and seen.pane is None):
             self._ended(transaction, now, seen.exit)
         else:
-            self._observed(transaction, judged if now == seen.agent else self._judged(seen._replace(agent=now)))
+            self._observed(transaction, judged if now == seen.agent else self._judge.judged(seen._replace(agent=now)))
 
     def _ended(self, transaction: Transaction, agent: Agent, record: Exit | None) -> None:
-        policy = self._rules_of(agent.run_id).policy
+        policy = self._rules.of(agent.run_id).policy
         if record is not None:
             ends.exited(transaction, agent, policy, record, self._world.clock())
         else:
@@ -353,7 +277,7 @@ class Sweeper:
         for agent, item in dropped:
             self._folders.discard(self._folders.paths(agent.run_id, agent.ticket, agent.name), item.id)
 
-    def _observed(self, transaction: Transaction, judged: _Judged) -> None:
+    def _observed(self, transaction: Transaction, judged: Judged) -> None:
         seen = judged.seen
         key = (seen.agent.run_id, seen.agent.ticket, seen.agent.name)
         if seen.pane is not None:
@@ -362,11 +286,10 @@ class Sweeper:
                 transaction.set_agent(*key, last_activity_at=activity)
             if seen.agent.pid is None:  # who started it could not say so any more
                 transaction.set_agent(*key, pid=seen.pane.pid)
-        health = self._health(judged)
-        transaction.set_health(*key, health)
-        event = _OBSERVED_STATUS.get(health.state)
+        transaction.set_health(*key, judged.health)
+        event = _OBSERVED_STATUS.get(judged.health.state)
         if event is not None:  # `unknown` moves nothing
-            transaction.move_agent(*key, event, message=health.reason)
+            transaction.move_agent(*key, event, message=judged.health.reason)
 
     def _interrupt_steps(self, run_id: str) -> None:
         """Say that steps were cut off whose driver is gone."""
@@ -377,7 +300,7 @@ class Sweeper:
             return  # somebody has taken it up since the look
         try:
             with self._world.store.transaction(lease) as transaction:
-                interrupt_run(transaction, run_id, self._world.store.steps(run_id), self._rules_of(run_id).policy)
+                interrupt_run(transaction, run_id, self._world.store.steps(run_id), self._rules.of(run_id).policy)
         except LostLeaseError:
             return  # to a stop, which says the same of them
         finally:
@@ -399,24 +322,3 @@ def _panes(terminals: Terminals) -> dict[str, Pane] | None:
     except (HostError, DependencyMissingError):
         # tmux is there but does not answer: nothing can be claimed, least of all a death.
         return None
-
-
-def _questions(asked: Iterable[Guidance]) -> dict[tuple[str, str], _Questions]:
-    """Return what each agent (ticket, name) has asked; `asked` comes oldest first."""
-    found: dict[tuple[str, str], _Questions] = {}
-    for one in asked:
-        before = found.get((one.ticket, one.agent), _Questions())
-        if one.status == "pending" and before.open is None:
-            before = before._replace(open=_said("waiting", one.question, seconds(one.asked_at)))
-        elif one.answered_at is not None:
-            before = before._replace(answered=max(before.answered or 0.0, seconds(one.answered_at)))
-        found[one.ticket, one.agent] = before
-    return found
-
-
-def _said(what: str, text: str | None, at: float) -> Said:
-    return Said(what, one_line(text) if text else None, at)
-
-
-def _or_none(text: str | None) -> float | None:
-    return None if text is None else seconds(text)

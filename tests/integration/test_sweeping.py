@@ -14,8 +14,9 @@ import pytest
 from conftest import DONE, Root
 from engine_support import RUN, WAITS, Runs, crash, runs_on, until, wait_for_death
 
+from metawsm_rpc.domain import health
 from metawsm_rpc.domain.models import Agent
-from metawsm_rpc.engine import signals
+from metawsm_rpc.engine import judging, signals
 from metawsm_rpc.engine.sweeping import Sweeper
 from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError
 from metawsm_rpc.hosts.folders import LocalFolders
@@ -400,6 +401,28 @@ class TestProgressAndActivity:
             Sweeper(world._replace(clock=lambda later=later: time.time() + later)).sweep([RUN])
             assert runs.agent().status == status
             assert runs.run().status == "running"
+
+    def test_who_is_found_as_before_is_judged_again_only_when_the_time_comes(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin(runs)
+        began, later, judged = time.time(), 100.0, []
+
+        def judge(*told: Any) -> Any:
+            judged.append(told)
+            return health.judge(*told)
+
+        monkeypatch.setattr(judging, "judge", judge)
+        sweeper = Sweeper(runs.verbs.world._replace(clock=lambda: began + later))
+        for _ in range(3):  # the pane may be seen to have printed once more
+            sweeper.sweep()
+        judged.clear()
+        sweeper.sweep()
+        assert not judged
+        later = 400.0
+        sweeper.sweep()
+        assert judged
+        assert runs.agent().status == "idle"
 
 
 class TestTranscripts:

@@ -1,5 +1,6 @@
 """The judge: the strongest evidence that says anything decides, and everything looked at is kept."""
 
+import math
 from typing import Any, get_args
 
 import pytest
@@ -15,9 +16,11 @@ from metawsm_rpc.domain.health import (
     Verdict,
     as_health,
     duration,
+    holds_for,
     judge,
 )
 from metawsm_rpc.domain.models import Health, HealthState
+from metawsm_rpc.domain.readings.reading import FRESH_SECONDS
 from metawsm_rpc.domain.readings.statement import HEALTH, STRENGTH, State, Statement
 
 START = 1_800_000_000.0
@@ -371,6 +374,33 @@ def test_nobody_who_rests_is_called_stalled(seen: Facts, limits: Thresholds, aft
     for state in ("idle", "waiting", "error"):
         resting = seen._replace(terminal=True, statements=(Statement(state, None, "title", "it rests"),))
         assert judge(resting, limits, START + after).state in ("idle", "waiting")
+
+
+@given(FACTS, THRESHOLDS, st.floats(0, 10_000), st.floats(0, 1))
+def test_a_verdict_stays_as_it_is_for_as_long_as_is_said(
+    seen: Facts, limits: Thresholds, after: float, share: float
+) -> None:
+    now = START + after
+    later = now + min(holds_for(seen, limits, now), 100_000) * share * 0.999
+    first, then = judge(seen, limits, now), judge(seen, limits, later)
+    assert (then.state, then.source) == (first.state, first.source)
+    if first.source not in ("activity", "progress"):  # those count the time
+        assert then.reason == first.reason
+
+
+def test_a_verdict_may_change_at_the_next_threshold_and_not_before() -> None:
+    silent = facts(activity=START, progress=START)
+    assert [holds_for(silent, LIMITS, START + after) for after in (0, 100, 300, 301, 1000)] == [300, 200, 0, 599, 200]
+    assert holds_for(silent, LIMITS, START + LONG) == math.inf
+
+
+def test_a_verdict_on_who_works_may_change_by_when_its_work_began() -> None:
+    works = facts(**states("working"), progress=START, before=Health("healthy", "", "", timestamp(START + 500)))
+    assert holds_for(works, LIMITS, START + 1450) == 250
+
+
+def test_a_verdict_may_change_when_a_hook_is_not_fresh_any_more() -> None:
+    assert holds_for(facts(hook_at=START), LIMITS, START + 0.5) == FRESH_SECONDS - 0.5
 
 
 @given(THRESHOLDS, st.lists(st.tuples(st.floats(0, 2000), st.booleans()), max_size=8))
