@@ -1,4 +1,4 @@
-"""What the verbs answer; together with `domain.models` the shapes of the protocol."""
+"""The result types of the verbs; together with `domain.models` they are the types of the protocol."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from metawsm_rpc.engine.workspaces import Diffed, Synced
 
 
 class RunStarted(NamedTuple):
-    """A run whose plan is stored; execution goes on."""
+    """A run whose plan is stored; execution continues."""
 
     run_id: str
     status: RunStatus
@@ -30,14 +30,14 @@ class RunStarted(NamedTuple):
 
 
 class PlanShown(NamedTuple):
-    """A plan that is not stored, and what stands in its way."""
+    """A plan that is not stored, and the problems that prevent it."""
 
     steps: tuple[Step, ...]
     problems: tuple[Problem, ...]
 
 
 class RunsListed(NamedTuple):
-    """An overview of runs, newest first."""
+    """A list of runs, newest first."""
 
     runs: tuple[RunSummary, ...]
     total: int
@@ -51,7 +51,7 @@ class RunAnswer(NamedTuple):
 
 
 class Waited(NamedTuple):
-    """A run, and whether it came to one of the statuses that were waited for."""
+    """A run, and whether it reached one of the awaited statuses."""
 
     run: Run
     reached: bool
@@ -77,7 +77,7 @@ class GuidanceAnswer(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The event that tells of a question, its id, and what became of it; None for a stale launch."""
+    """The event of a question, the question and its id; None for an earlier launch."""
 
     event: Event
     guidance_id: str | None
@@ -85,23 +85,23 @@ class Asked(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Whether a text was taken by the program; `reason` says why not, or what is not sure."""
+    """Whether the program took a text; `reason` says why not, or what is uncertain."""
 
     delivered: bool
     reason: str | None
 
 
 class SignalAnswer(NamedTuple):
-    """The event that tells of a signal, and the id of the question that it asked."""
+    """The event of a signal, and the id of the question if it asked one."""
 
     event: Event
     guidance_id: str | None
 
 
 class TranscriptPart(NamedTuple):
-    """A piece of a transcript, in bytes: it begins at `offset`, the next piece at `next_offset`.
+    """A piece of a transcript: it begins at the byte `offset`, the next piece at `next_offset`.
 
-    `size` is where the transcript ends now.
+    `size` is the current length of the transcript.
     """
 
     text: str
@@ -111,14 +111,14 @@ class TranscriptPart(NamedTuple):
 
 
 class Attachment(NamedTuple):
-    """The command that shows an agent's terminal."""
+    """The command that opens an agent's terminal."""
 
     argv: tuple[str, ...]
     session: str
 
 
 class CloseAnswer(NamedTuple):
-    """What a close did, or would do."""
+    """The result of a close, or of its dry run."""
 
     run: Run
     merges: tuple[Merge, ...]
@@ -126,7 +126,7 @@ class CloseAnswer(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """One thing that was looked at; `says` is the state that it speaks for, None when it decides nothing."""
+    """One piece of evidence; `says` is the state that it indicates, None when it indicates none."""
 
     source: str
     observed: str
@@ -135,23 +135,23 @@ class Observation(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """A verdict, and everything that was looked at, strongest evidence first."""
+    """An agent's health, and all evidence, strongest first."""
 
     health: Health | None
     evidence: tuple[Observation, ...]
 
 
 class EventsListed(NamedTuple):
-    """Events in order, and the number of the latest one of the root."""
+    """Events in order, and the number of the root's latest event."""
 
     events: tuple[Event, ...]
     seq: int
 
 
 class TicketRow(NamedTuple):
-    """A ticket and the runs that it was in, newest first.
+    """A ticket and its runs, newest first.
 
-    `line` and `column` are where its index.md, `path`, says its id; they count from 1.
+    `line` and `column` are the position of its id in its index.md, `path`; they count from 1.
     """
 
     ticket: str
@@ -164,7 +164,7 @@ class TicketRow(NamedTuple):
 
 
 class TicketsListed(NamedTuple):
-    """The tickets of this root, and what is wrong with those that cannot be read."""
+    """The tickets of this root, and the problems of those that cannot be read."""
 
     tickets: tuple[TicketRow, ...]
     problems: tuple[Problem, ...] = ()
@@ -184,13 +184,13 @@ class Diffs(NamedTuple):
 
 
 class SyncAnswer(NamedTuple):
-    """What bringing the bases in did, one row for each worktree."""
+    """The result of a sync, one row for each worktree."""
 
     repos: tuple[Synced, ...]
 
 
 class Cleaned(NamedTuple):
-    """What went, what stayed and why, and the refs that keep what a removed worktree still held."""
+    """What was removed, what was kept and why, and the refs that preserve the contents of removed worktrees."""
 
     removed: tuple[str, ...]
     kept: tuple[Kept, ...]
@@ -198,7 +198,7 @@ class Cleaned(NamedTuple):
 
 
 class PolicyAnswer(NamedTuple):
-    """The resolved policy of a root, None while its file cannot be used."""
+    """The resolved policy of a root, None while its file is unusable."""
 
     path: str
     policy: dict[str, Any] | None
@@ -212,13 +212,13 @@ class PathAnswer(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A text to read, and the name that editors have for its language."""
+    """A text to read, and its language as editors name it."""
 
     text: str
     language_id: str
 
 
 class Checks(NamedTuple):
-    """What `doctor` found."""
+    """The results of `doctor`."""
 
     checks: tuple[Check, ...]

@@ -1,7 +1,7 @@
-"""Every error that metawsm raises on purpose.
+"""The errors that metawsm raises on purpose.
 
 A client decides by `kind`, a script by `exit_status`, a person by the message and the hint:
-the message is one sentence that says what is wrong and, where it can, what to do next.
+the message is one sentence that says what is wrong and, if possible, what to do next.
 The table of kinds, codes and exit statuses is part of the protocol (docs/protocol.md).
 """
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 
 class MetawsmError(Exception):
-    """Something went wrong that the person, or the calling program, can act on."""
+    """An error that the person or the calling program can act on."""
 
     kind: ClassVar[str] = "internal"
     code: ClassVar[int] = -32603
@@ -44,7 +44,7 @@ class InvalidPolicyError(MetawsmError):
 
 
 class NotFoundError(MetawsmError):
-    """Something was named that does not exist."""
+    """Something with this name does not exist."""
 
     code, exit_status = 4040, 3
 
@@ -80,13 +80,13 @@ class GuidanceNotFoundError(NotFoundError):
 
 
 class StepNotFoundError(NotFoundError):
-    """The run has no step with this index."""
+    """The run has no step of this index."""
 
     kind = "step_not_found"
 
 
 class AmbiguousError(MetawsmError):
-    """What was named fits more than one thing."""
+    """The name matches more than one thing."""
 
     kind, code, exit_status = "ambiguous", 4041, 3
 
@@ -98,13 +98,13 @@ class NotTrustedError(MetawsmError):
 
 
 class IllegalTransitionError(MetawsmError):
-    """The lifecycle has no such move from the state that the entity is in."""
+    """The lifecycle has no such move from the entity's current state."""
 
     kind, code, exit_status = "illegal_transition", 4090, 4
 
 
 class LostLeaseError(MetawsmError):
-    """Somebody else has taken over what this process was driving."""
+    """Another process has taken over the run or root that this process had a lease on."""
 
     kind, code, exit_status = "lost_lease", 4091, 4
 
@@ -116,19 +116,19 @@ class BusyError(MetawsmError):
 
 
 class CloseBlockedError(MetawsmError):
-    """Close found reasons not to merge; `details` is the list of `Blocked`, nothing was changed."""
+    """Close found reasons not to merge; `details` is a list of `Blocked`, and nothing was changed."""
 
     kind, code, exit_status = "close_blocked", 4093, 5
 
 
 class DependencyMissingError(MetawsmError):
-    """A program that is needed is not installed, or too old."""
+    """A required program is not installed or too old."""
 
     kind, code, exit_status = "dependency_missing", 4240, 6
 
 
 class StepFailedError(MetawsmError):
-    """A step of the plan could not be done."""
+    """A step of the plan failed."""
 
     kind, code, exit_status = "step_failed", 5000, 1
 
@@ -140,7 +140,7 @@ class HostError(MetawsmError):
 
 
 class CommandError(HostError):
-    """A program exited with an error; carries what it was and what it said.
+    """A program exited with an error; carries its command line and error output.
 
     Attributes:
         argv: the command line.
@@ -160,7 +160,7 @@ class CommandError(HostError):
 
 
 class RefusedMoveError(HostError):
-    """A branch cannot be moved as things stand; nothing was changed by asking.
+    """A branch cannot be moved now; nothing was changed.
 
     Attributes:
         reason: what close reports for it, a `BlockedReason`.
@@ -175,13 +175,13 @@ class RefusedMoveError(HostError):
 
 
 class BaseMovedError(RefusedMoveError):
-    """The branch to merge into is no longer where it was when the merge was made."""
+    """The branch to merge into has moved since the merge was made."""
 
     reason = "base_moved"
 
 
 class RefLockedError(RefusedMoveError):
-    """Somebody else holds the lock of a branch or of an index, or a hook refuses the move."""
+    """Another process holds the lock of a branch or an index, or a hook refuses the move."""
 
     reason = "locked"
 
@@ -193,7 +193,7 @@ class InTheWayError(RefusedMoveError):
 
 
 class InterruptedStepError(HostError):
-    """The work was cut off on purpose, by a stop or a lost lease."""
+    """The work was interrupted on purpose, by a stop or a lost lease."""
 
 
 class StoreError(MetawsmError):

@@ -1,7 +1,6 @@
 """Writes the documents that are generated from the code: `python -m metawsm_rpc.generate`.
 
-With `--check` it writes nothing and exits with 1 when one is stale. A new document is one more row
-of `documents`.
+With `--check` it writes nothing and exits with 1 if one is stale. `documents` lists them.
 """
 
 import json
@@ -24,11 +23,11 @@ class Document(NamedTuple):
     text: Callable[[], str]
 
     def is_stale(self) -> bool:
-        """Return whether the file is absent or says something else."""
+        """Return whether the file is missing or differs."""
         return not self.path.exists() or self.path.read_text(encoding="utf-8") != self.text()
 
     def write(self) -> None:
-        """Write the file anew."""
+        """Write the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self.text(), encoding="utf-8")
 
@@ -50,7 +49,7 @@ def _json(value: Any) -> str:
 
 
 def main(argv: Sequence[str], documents: Iterable[Document]) -> int:
-    """Write what is stale, or with `--check` only tell; returns the exit status."""
+    """Write stale documents, or with `--check` only report them; returns the exit status."""
     if unknown := set(argv) - {"--check"}:
         sys.stderr.write(f"generate takes no {', '.join(sorted(unknown))}, only --check.\n")
         return 2

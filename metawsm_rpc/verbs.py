@@ -1,4 +1,4 @@
-"""The table of the protocol's verbs; each is a method of `Service`, whose signature and docstring say the rest."""
+"""The table of the protocol's verbs; each is a method of `Service`, which defines its parameters and result."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,7 @@ from metawsm_rpc.domain.wire import camel
 class Verb(NamedTuple):
     """A verb: `name` on the wire, `method` of `Service`.
 
-    One that only `reads` executes nothing and changes nothing when the root is not trusted; all
-    others are refused there.
+    A verb that only `reads` executes and changes nothing in an untrusted root; all others are refused there.
     """
 
     name: str
@@ -19,7 +18,7 @@ class Verb(NamedTuple):
     @property
     def summary(self) -> str:
         """One sentence on what it does."""
-        # The table is read where a start must be quick; what the verbs need is not.
+        # The table is imported where start-up must be fast; Service is not.
         from metawsm_rpc.service import Service
 
         text: str = getattr(Service, self.method).__doc__
@@ -59,7 +58,7 @@ _METHODS = (
     "doctor",
 )
 
-# `plan` and `diff` change nothing either, but ask git, which a folder can make execute things.
+# `plan` and `diff` change nothing either, but run git, which a folder can configure to execute programs.
 _READING = frozenset(
     {
         "runs",

@@ -1,9 +1,9 @@
 """The façade: one method for each verb, plain data in and out.
 
-What a method answers is what the protocol's verb of the same name answers; `domain.wire.wire` makes
-the JSON. Methods raise the errors of `errors.py`. The engine is imported by the methods that need it:
-a look at a run must not wait for what only driving one takes. Each module holds the verbs on one subject;
-they stand on `root.RootService`.
+A method returns the result of the protocol's verb of the same name; `domain.wire.wire` turns it into JSON.
+Methods raise the errors of `errors.py`. They import the engine's modules themselves, because a look at a run
+must not wait for modules that only driving one needs. Each module contains the verbs on one subject, as a mixin
+on `root.RootService`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verbs that bring the work of a run home: sync, close, cleanup."""
+"""The verbs that merge or discard the work of a run: sync, close, cleanup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
 
 
 class Ending(RootService):
-    """Bringing work home."""
+    """Sync, close and cleanup."""
 
     def sync(
         self,
@@ -24,7 +24,7 @@ class Ending(RootService):
         ticket: str | None = None,
         strategy: Literal["merge", "rebase"] = "merge",
     ) -> answers.SyncAnswer:
-        """Bring the bases into the workspaces of a run; conflicts are left for agent or person."""
+        """Bring the base branches into the workspaces of a run; conflicts are left to the agent or a person."""
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
@@ -37,7 +37,7 @@ class Ending(RootService):
     ) -> answers.CloseAnswer:
         """Merge all repositories of a run, or none.
 
-        Raises `CloseBlockedError` when something blocks and this is no rehearsal.
+        Raises `CloseBlockedError` when something blocks it and this is not a dry run.
         """
         from metawsm_rpc.domain.charts import advance
         from metawsm_rpc.domain.lifecycles import RUN
@@ -53,7 +53,7 @@ class Ending(RootService):
         if run.status == "closed":
             return answers.CloseAnswer(run, (), ())
         with held(self.world, run.run_id) as lease:
-            if self.world.store.run(run.run_id).status == "closed":  # by somebody else, a moment ago
+            if self.world.store.run(run.run_id).status == "closed":  # by another process, a moment ago
                 return answers.CloseAnswer(self.world.store.run(run.run_id), (), ())
             closer = self._closers[run.run_id] = Closer(self.world, run.run_id)
             try:
@@ -63,12 +63,12 @@ class Ending(RootService):
         return answers.CloseAnswer(self.world.store.run(run.run_id), outcome.merges, outcome.blocked)
 
     def interrupt_close(self, run_id: str) -> None:
-        """Let a close that is under way here give up, which it does until its decision; harmless otherwise."""
+        """Cancel a close that runs in this process, if it is not decided yet; harmless otherwise."""
         if closer := self._closers.get(run_id):
             closer.interrupt()
 
     def look_at_blocked(self, run_id: str) -> None:
-        """Look whether what blocked the last close of a run is still in the way, and keep what is."""
+        """Check whether what blocked the last close of a run still blocks it, and record what does."""
         from metawsm_rpc.engine import blocked
 
         blocked.look_again(self.world, run_id)
@@ -76,7 +76,7 @@ class Ending(RootService):
     def cleanup(
         self, run_id: str | None = None, *, ticket: str | None = None, keep_workspaces: bool = False
     ) -> answers.Cleaned:
-        """Put away what a settled run left: sessions, and worktrees unless they are to be kept."""
+        """Remove a settled run's sessions, and its worktrees unless they are to be kept."""
         from metawsm_rpc.engine import stopping, tidying
 
         run = self._at_rest(run_id, ticket)

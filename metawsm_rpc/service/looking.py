@@ -1,4 +1,4 @@
-"""The verbs that show how runs and agents are, and what they made."""
+"""The verbs that show runs, agents and their work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
 
 
 class Looking(RootService):
-    """What there is to see of runs."""
+    """Status, events, transcripts, diffs and explanations."""
 
     def runs(
         self,
@@ -41,13 +41,13 @@ class Looking(RootService):
         return answers.RunsListed(rows, total, seq)
 
     def status(self, run_id: str | None = None, *, ticket: str | None = None) -> RunDetail:
-        """Show one run whole, reconciled with the world."""
+        """Show everything about one run, as it is now."""
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
         if self._trusted:
             supervisor = self._supervising
-            # First: progress that git shows counts in the look.
+            # First, because progress that git shows counts in the sweep.
             workspaces.refresh(self.world, run, None if supervisor is None else supervisor.aside)
         self._look([run.run_id])
         return self.world.store.detail(run.run_id)
@@ -60,7 +60,7 @@ class Looking(RootService):
         until: Sequence[str] = (),
         timeout: float | None = None,
     ) -> answers.Waited:
-        """Wait until a run comes to one of these statuses; by default until it is settled."""
+        """Wait until a run reaches one of these statuses, by default until it settles."""
         _check_statuses(until)
         run = self.select(run_id, ticket)
         wanted = frozenset(until) or SETTLED
@@ -80,7 +80,7 @@ class Looking(RootService):
         return answers.EventsListed(self.world.store.events(since, limit, found), self.world.store.seq())
 
     def explain(self, run_id: str | None = None, *, agent: str, ticket: str | None = None) -> answers.Explained:
-        """Say why an agent is judged as it is: all that was looked at."""
+        """Show an agent's health with all the evidence behind it."""
         run = self.select(run_id, ticket)
         self._look([run.run_id])
         found = self.agent(run, agent, ticket)
@@ -127,7 +127,7 @@ class Looking(RootService):
         repo: str | None = None,
         patch: bool = False,
     ) -> answers.Diffs:
-        """Show the committed and uncommitted work of a run against its bases."""
+        """Show the committed and uncommitted work of a run against its base branches."""
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
@@ -143,7 +143,7 @@ def _check_statuses(given: Sequence[str]) -> None:
 
 
 def _check_counts(**counts: int | None) -> None:
-    """Raise `InvalidParamsError` for a count that is negative: SQLite would take it for no limit."""
+    """Raise `InvalidParamsError` for a negative count, which SQLite would take for no limit."""
     for name, count in counts.items():
         if count is not None and count < 0:
             raise InvalidParamsError(f"`{name}` counts, so it cannot be {count}.")

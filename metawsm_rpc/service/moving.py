@@ -1,4 +1,4 @@
-"""The verbs by which a person lets a run stop, go on, go back or be enough."""
+"""The verbs that control a started run: resume, stop, complete, restart, iterate, retry and skip a step."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ else:
 
 
 class Moving(RootService):
-    """Wishes about a run that is there."""
+    """Requests for a started run."""
 
     def resume(self, run_id: str | None = None, *, ticket: str | None = None) -> answers.RunAnswer:
-        """Let a run go on; answers once that is recorded, while execution goes on."""
+        """Resume a run; returns once that is recorded, while execution continues."""
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
@@ -28,7 +28,7 @@ class Moving(RootService):
         return self._answer(run)
 
     def stop(self, run_id: str | None = None, *, ticket: str | None = None) -> answers.RunAnswer:
-        """Stop a run: cut off what is under way and end its sessions; answers when that is done."""
+        """Stop a run: interrupt its steps and end its sessions; returns when that is done."""
         from metawsm_rpc.engine import stopping
 
         run = self.select(run_id, ticket)
@@ -50,7 +50,7 @@ class Moving(RootService):
     def restart(
         self, run_id: str | None = None, *, ticket: str | None = None, agent: str | None = None
     ) -> answers.AgentsAnswer:
-        """Start agents again: the one named, else those that are dead or failed; answers when done."""
+        """Start agents again: the one named, else all dead or failed ones; returns when that is done."""
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
@@ -75,9 +75,9 @@ class Moving(RootService):
         ticket: str | None = None,
         agent: str | None = None,
     ) -> answers.RunAnswer:
-        """Let agents go on with feedback: it is added to their brief; who is at work is sent it, who is not starts again.
+        """Give agents feedback: it is added to their briefs, working agents receive it at once, others start again.
 
-        What was sent, or why it was not, is an event.
+        Each delivery, or why it failed, is an event.
         """
         from metawsm_rpc.engine import redoing
 
@@ -96,7 +96,7 @@ class Moving(RootService):
         return self._answer(run)
 
     def retry_step(self, run_id: str | None = None, *, ticket: str | None = None, index: int) -> answers.StepAnswer:
-        """Try a failed step again; answers once that is recorded, while execution goes on."""
+        """Retry a failed step; returns once that is recorded, while execution continues."""
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)
@@ -105,7 +105,7 @@ class Moving(RootService):
         return self._step(run, index)
 
     def skip_step(self, run_id: str | None = None, *, ticket: str | None = None, index: int) -> answers.StepAnswer:
-        """Go on without a step; what waited for it can run now."""
+        """Skip a step; steps that depend on it can run now."""
         from metawsm_rpc.engine import redoing
 
         run = self._at_rest(run_id, ticket)

@@ -1,4 +1,4 @@
-"""What every verb of a root stands on: its world, opened at first use, and how a run is selected."""
+"""The base of all verbs on a root: its world, opened at first use, and the selection of runs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class RootService:
         on_change: OnChange = lambda _: None,
         on_trouble: OnTrouble = lambda _: None,
     ) -> Iterator[Supervisor]:
-        """Supervise the root while the block lasts, or follow while another process does.
+        """Supervise the root within the block, or follow while another process supervises.
 
         `on_change` gets all events from now on, in order, whoever wrote them; `on_trouble` what keeps
         the supervisor from its work. Both are called from a thread of its own. Nothing is made or
@@ -124,25 +124,25 @@ class RootService:
         return self.world.store.holder(ROOT_SCOPE) if self._has_state() else None
 
     def has_state(self) -> bool:
-        """Return whether there is anything at this root to look at; looking makes nothing."""
+        """Return whether this root has any state; nothing is created."""
         return self._has_state()
 
     def _look(self, run_ids: Sequence[str] | None = None) -> None:
-        """Bring some runs up to date with the machine, or all that may move; not where nothing may be executed."""
+        """Sweep some runs, or all that may change; does nothing where nothing may be executed."""
         supervisor = self._supervising  # which another thread may be ending
         if self._trusted and not (supervisor is not None and supervisor.is_fresh()):
             self._sweeper.sweep(run_ids)
 
     def sweep(self, run_id: str) -> None:
-        """Bring one run up to date with the machine."""
+        """Sweep one run."""
         self._sweeper.sweep([run_id])
 
     def finish(self, run_id: str, timeout: float | None = None) -> bool:
-        """Wait until this process has driven a run as far as it goes; False when the time came first."""
+        """Wait until the drive of a run in this process has ended; return False on timeout."""
         return self._drives.wait(run_id, timeout)
 
     def follow(self, run_id: str, since: int) -> Iterator[Event]:
-        """Yield the run's events after `since` as they come, until this process has driven it as far as it goes."""
+        """Yield the run's events after `since` as they occur, until its drive in this process has ended."""
         over = False
         while True:
             fresh = self.world.store.events(since, run_id=run_id)
@@ -153,14 +153,14 @@ class RootService:
             over = self._drives.wait(run_id, _LOOK_SECONDS)
 
     def shut_down(self) -> None:
-        """Cut off the drives of this process and close the store; agents go on."""
+        """Interrupt the drives of this process and close the store; agents keep running."""
         if self._driving is not None:
             self._driving.close()
         if self._world is not None:
             self._world.store.close()
 
     def _looks(self, deadline: float | None) -> Iterator[None]:
-        """Sweep again and again: at once when somebody has written, else twice a second; until the deadline."""
+        """Sweep repeatedly until the deadline: at once when the store was written, else twice a second."""
         store = self.world.store
         while True:
             before = store.data_version()
@@ -175,9 +175,9 @@ class RootService:
                 return
 
     def select(self, run_id: str | None, ticket: str | None) -> Run:
-        """Return the run that was meant: by id or prefix, the newest of a ticket, or the only open one.
+        """Return the selected run: by id or prefix, the newest of a ticket, or the only open one.
 
-        A ticket beside a run id narrows what is done inside the run.
+        A ticket in addition to a run id narrows the verb to that part of the run.
         """
         if not self._has_state():
             raise RunNotFoundError("There are no runs here yet; `metawsm run --ticket T` starts one.")
@@ -201,7 +201,7 @@ class RootService:
         return store.run(open_runs[0])
 
     def _at_rest(self, run_id: str | None, ticket: str | None) -> Run:
-        """Return the run that was meant, after a stop of it that was cut off, or is under way, has come to its end."""
+        """Return the selected run, after finishing any stop of it that was interrupted or is in progress."""
         run = self.select(run_id, ticket)
         if run.status == "stopping":
             from metawsm_rpc.engine import stopping

@@ -1,4 +1,4 @@
-"""The verbs on what runs rest on: tickets, the policy, the programs of this machine."""
+"""The verbs on what runs need: tickets, the policy, and programs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ else:
 
 
 class SettingUp(RootService):
-    """Tickets, the policy, and whether all is there."""
+    """Tickets, the policy and doctor."""
 
     def tickets(self, *, status: str | None = None) -> answers.TicketsListed:
-        """List the tickets of this root and the runs that they were in."""
+        """List the tickets of this root, each with its runs."""
         runs: dict[str, list[str]] = {}
         if self._has_state():
             for run in self.world.store.summaries()[0]:
@@ -40,7 +40,7 @@ class SettingUp(RootService):
     def create_ticket(
         self, ticket: str, *, title: str | None = None, topics: Sequence[str] = ()
     ) -> answers.TicketAnswer:
-        """Make a ticket's folder."""
+        """Create a ticket."""
         made = self._machine.tickets(self._root_policy.data()).create(ticket, title=title, topics=topics)
         return answers.TicketAnswer(made.ticket, made.path)
 
@@ -50,20 +50,20 @@ class SettingUp(RootService):
         return answers.TicketAnswer(closed.ticket, closed.path)
 
     def policy(self) -> answers.PolicyAnswer:
-        """Show the policy that is in force, or all that is wrong with it."""
+        """Show the policy in effect, or everything that is wrong with it."""
         return answers.PolicyAnswer(*self._root_policy.show())
 
     def policy_init(self, *, force: bool = False) -> answers.PathAnswer:
-        """Write a policy to start from."""
+        """Write a starter policy."""
         self._make_state()
         return answers.PathAnswer(self._root_policy.init(force=force))
 
     def policy_migrate(self) -> Migration:
-        """Bring a policy of the Go metawsm up to date, with a backup beside it."""
+        """Convert a policy of the earlier metawsm in Go, with a backup beside it."""
         return self._root_policy.migrate()
 
     def doctor(self) -> answers.Checks:
-        """Check what metawsm needs on this machine."""
+        """Check that everything metawsm needs is installed."""
         from metawsm_rpc.engine import diagnosing
 
         shown = self._root_policy.show()

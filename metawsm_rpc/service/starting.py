@@ -1,4 +1,4 @@
-"""The verbs that make plans and start runs."""
+"""The verbs that plan and start runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
 
 
 class Starting(RootService):
-    """Plans and their runs."""
+    """Plan and run."""
 
     def run(
         self,
@@ -35,7 +35,7 @@ class Starting(RootService):
         run_id: str | None = None,
         dry_run: bool = False,
     ) -> answers.RunStarted:
-        """Start agents on tickets; answers as soon as the plan is stored, while execution goes on."""
+        """Start agents on tickets; returns as soon as the plan is stored, while execution continues."""
         from metawsm_rpc.engine import planning
 
         request = planning.RunRequest(
@@ -81,7 +81,7 @@ class Starting(RootService):
         run_id: str | None = None,
         dry_run: bool = False,  # noqa: ARG002 - it takes what `run` takes, and never does more
     ) -> answers.PlanShown:
-        """Show what a run would do, and what stands in its way; stores nothing."""
+        """Show what a run would do and any problems that prevent it; stores nothing."""
         from metawsm_rpc.engine import planning
 
         request = planning.RunRequest(
@@ -91,7 +91,7 @@ class Starting(RootService):
         return answers.PlanShown(planned.plan.steps, tuple(map(planning.as_problem, planned.problems)))
 
     def _check_free(self, run_id: str | None) -> None:
-        """Raise `InvalidParamsError` for the id of a run that there is: its driver is not asked for its lease."""
+        """Raise `InvalidParamsError` for the id of an existing run, without disturbing its driver."""
         if run_id is not None and self._has_state():
             with contextlib.suppress(RunNotFoundError):
                 self.world.store.run(run_id)

@@ -1,4 +1,4 @@
-"""The verbs between agents and people."""
+"""The verbs between people and agents."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ else:
 
 
 class Talking(RootService):
-    """What agents and people tell each other."""
+    """Send, signal and answer."""
 
     def send(
         self, run_id: str | None = None, *, agent: str, ticket: str | None = None, text: str, force: bool = False
     ) -> answers.Sent:
-        """Type a text into an agent's terminal and send it; not while the agent waits for a decision, unless forced.
+        """Type a text and Enter into an agent's terminal; not while the agent waits for a decision, unless forced.
 
         Raises `IllegalTransitionError` when the terminal is closed.
         """
@@ -47,7 +47,7 @@ class Talking(RootService):
         choices: Sequence[str] = (),
         data: Mapping[str, Any] | None = None,
     ) -> answers.SignalAnswer:
-        """Take what an agent says of itself: progress, waiting, working, guidance, done or failed."""
+        """Record an agent's signal: progress, waiting, working, guidance, done or failed."""
         from metawsm_rpc.engine import mailbox, signals
 
         found = signals.Signal(run_id, ticket, agent, launch, signals.check_type(type), message, tuple(choices), data)
@@ -82,7 +82,7 @@ class Talking(RootService):
         choices: Sequence[str] = (),
         data: Mapping[str, Any] | None = None,
     ) -> Iterator[answers.Asked]:
-        """Ask for an agent and wait for the answer, which counts as delivered when the block has ended."""
+        """Ask a question for an agent; the answer counts as delivered when the block ends."""
         from metawsm_rpc.engine import guidance, signals
 
         if not self._has_state():

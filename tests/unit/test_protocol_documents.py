@@ -149,7 +149,7 @@ def test_the_example_of_a_verb_is_a_valid_request_and_a_valid_answer(verb: Any) 
 
 
 def test_the_example_of_an_event_is_valid() -> None:
-    (event,) = re.findall(r"```json\n(.+?)```", PAGE.partition("## What the server tells")[2], re.DOTALL)
+    (event,) = re.findall(r"```json\n(.+?)```", PAGE.partition("## Notifications")[2], re.DOTALL)
     assert misfits(json.loads(event), "EventNotification") == []
 
 

@@ -16,43 +16,43 @@ export interface Agent {
   workspace: string;
   /** The name of its tmux session. */
   session: string;
-  /** The status it is in. */
+  /** Its status. */
   status: AgentStatus;
-  /** The verdict on it, null while it is not meant to live. */
+  /** Its health, null while it is not meant to be alive. */
   health: Health | null;
-  /** The exit code of its program, 128 and the signal's number when one ended it. */
+  /** The exit code of its program: 128 + n if signal n ended it. */
   exitCode: number | null;
-  /** How often it was started again. */
+  /** How often it was restarted. */
   restarts: number;
   /** The random id of its latest start. */
   launch: string | null;
   /** The process that tmux started for it. */
   pid: number | null;
-  /** Why a new start is owed: `resume`, `restart`, `iterate` or `budget`. */
+  /** Why a new launch is owed: `resume`, `restart`, `iterate` or `budget`. */
   due: string | null;
-  /** What it last stated of itself: `working`, `waiting`, `idle` or `error`. */
+  /** Its last report about itself: `working`, `waiting`, `idle` or `error`. */
   said: string | null;
-  /** When it stated that. */
+  /** When it reported that. */
   saidAt: string | null;
-  /** Whether it said so by a signal, or its program by a hook. */
+  /** Whether the report was a signal of the agent or a hook of its program. */
   saidBy: "signal" | "hook" | null;
-  /** In what words. */
+  /** The words of the report. */
   saidWhat: string | null;
-  /** How often it was started again by itself since the last start by hand. */
+  /** How often it was restarted automatically since a person last started it. */
   automaticRestarts: number;
-  /** The program's own id of the conversation that it can go on with. */
+  /** The program's own id of the conversation that it can continue. */
   conversation: string | null;
-  /** The launch that began this conversation, or last went on with it. */
+  /** The launch that began this conversation, or last continued it. */
   conversationLaunch: string | null;
   /** When it was last started. */
   startedAt: string | null;
   /** When its terminal last changed. */
   lastActivityAt: string | null;
-  /** When it last changed a file, committed, or said that it got on. */
+  /** When it last changed a file, committed, or signalled progress. */
   lastProgressAt: string | null;
-  /** The path of the file with all that it has printed. */
+  /** The path of the file with its output. */
   transcript: string;
-  /** The command line that shows its terminal. */
+  /** The command line that opens its terminal. */
   attach: string[];
 }
 
@@ -77,7 +77,7 @@ export interface AgentsAnswer {
 
 /** What `answer` takes. */
 export interface AnswerParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The question's id. */
   guidanceId: string;
@@ -87,17 +87,17 @@ export interface AnswerParams {
 
 /** What `attach` takes. */
 export interface AttachParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
   /** The name of an agent of the run. */
   agent: string;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
 }
 
-/** The command that shows an agent's terminal. */
+/** The command that opens an agent's terminal. */
 export interface Attachment {
   /** The command line. */
   argv: string[];
@@ -111,15 +111,15 @@ export interface Blocked {
   repo: string;
   /** The ticket's id. */
   ticket: string;
-  /** Why, in a word. */
+  /** The reason, as an identifier. */
   reason: BlockedReason;
-  /** What there is to say, as a sentence. */
+  /** The message, as a sentence. */
   message: string;
   /** The files in question. */
   files: string[];
 }
 
-/** Why close may not merge. */
+/** The reasons that block a close. */
 export type BlockedReason =
   | "uncommitted"
   | "wrong_branch"
@@ -135,11 +135,11 @@ export type BlockedReason =
   | "not_fast_forward"
   | "locked";
 
-/** One thing that was looked at; `hint` says what to do when it is not `ok`. */
+/** The result of one check; `hint` says what to do when it is not `ok`. */
 export interface Check {
-  /** What was looked at. */
+  /** What was checked. */
   name: string;
-  /** Whether it is as it should be. */
+  /** Whether the check passed. */
   ok: boolean;
   /** What was found. */
   detail: string;
@@ -147,59 +147,59 @@ export interface Check {
   hint: string | null;
 }
 
-/** What `doctor` found. */
+/** The results of `doctor`. */
 export interface Checks {
-  /** All that was looked at. */
+  /** The checks. */
   checks: Check[];
 }
 
-/** What went, what stayed and why, and the refs that keep what a removed worktree still held. */
+/** What was removed, what was kept and why, and the refs that preserve the contents of removed worktrees. */
 export interface Cleaned {
-  /** The paths of what was removed. */
+  /** The removed paths. */
   removed: string[];
-  /** What was left where it is. */
+  /** The paths that were kept. */
   kept: Kept[];
-  /** The refs that keep what removed worktrees still held. */
+  /** The refs that preserve the contents of removed worktrees. */
   snapshots: Snapshot[];
 }
 
 /** What `cleanup` takes. */
 export interface CleanupParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** End sessions and forget what is left over, but leave the worktrees. */
+  /** End sessions, but keep the worktrees. */
   keepWorkspaces?: boolean;
 }
 
-/** What a close did, or would do. */
+/** The result of a close, or of its dry run. */
 export interface CloseAnswer {
   /** The run. */
   run: Run;
-  /** What is merged, one row for each ticket and repository. */
+  /** The merges, one row for each ticket and repository. */
   merges: Merge[];
-  /** Everything that is in the way. */
+  /** Everything that blocks the close. */
   blocked: Blocked[];
 }
 
 /** What `close` takes. */
 export interface CloseParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** Only tell what would be merged, and what is in the way. */
+  /** Only report what would be merged and what blocks it. */
   dryRun?: boolean;
 }
 
 /** What `closeTicket` takes. */
 export interface CloseTicketParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The ticket's id. */
   ticket: string;
@@ -207,11 +207,11 @@ export interface CloseTicketParams {
 
 /** What `complete` takes. */
 export interface CompleteParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
   /** Only this agent; by default the whole run. */
   agent?: string | null;
@@ -219,7 +219,7 @@ export interface CompleteParams {
 
 /** What `content` takes. */
 export interface ContentParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The URI of a `metawsm:` document. */
   uri: string;
@@ -227,23 +227,23 @@ export interface ContentParams {
 
 /** What `createTicket` takes. */
 export interface CreateTicketParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The new ticket's id. */
   ticket: string;
-  /** What it is about; by default its id. */
+  /** The title; by default the id. */
   title?: string | null;
-  /** Words to find it by. */
+  /** Topics of the ticket. */
   topics?: string[];
 }
 
 /** What `diff` takes. */
 export interface DiffParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
   /** Only this repository, by name. */
   repo?: string | null;
@@ -259,7 +259,7 @@ export interface Diffed {
   ticket: string;
   /** The workspace's name. */
   workspace: string;
-  /** Where it is, as an absolute path. */
+  /** Its absolute path. */
   path: string;
   /** The commit that it is compared with. */
   base: string;
@@ -267,7 +267,7 @@ export interface Diffed {
   head: string;
   /** The files that differ. */
   files: FileChange[];
-  /** The changes themselves, null when they were not asked for. */
+  /** The changes themselves, null if not requested. */
   patch: string | null;
 }
 
@@ -279,19 +279,19 @@ export interface Diffs {
 
 /** What `doctor` takes. */
 export interface DoctorParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
 }
 
-/** A text to read, and the name that editors have for its language. */
+/** A text to read, and its language as editors name it. */
 export interface Document {
-  /** All of the text; of what is very long only the end, or the beginning of a patch. */
+  /** The text; if it is very long, only its end, or for a patch its beginning. */
   text: string;
-  /** What editors call its language: `markdown`, `diff`, `plaintext` or `json`. */
+  /** Its language as editors name it: `markdown`, `diff`, `plaintext` or `json`. */
   languageId: string;
 }
 
-/** What an event can happen to. */
+/** The kinds of entities that events are about. */
 export type EntityKind =
   | "run"
   | "step"
@@ -300,7 +300,7 @@ export type EntityKind =
   | "workspace"
   | "merge";
 
-/** What went wrong, in a word. */
+/** The kinds of errors. */
 export type ErrorKind =
   | "invalid_params"
   | "invalid_policy"
@@ -324,55 +324,55 @@ export type ErrorKind =
 
 /** An append-only record; `seq` has no gaps within a root. */
 export interface Event {
-  /** Its number, without a gap over all events of the root. */
+  /** Its number; the events of a root are numbered without gaps. */
   seq: number;
-  /** When it was. */
+  /** The time. */
   at: string;
-  /** The run's id, null for what belongs to no run. */
+  /** The run's id, null for events that belong to no run. */
   runId: string | null;
-  /** The kind of thing that it happened to. */
+  /** The kind of entity that it is about. */
   entity: EntityKind;
-  /** Which one: a run's id, a step's number, `TICKET/AGENT`, a question's id. */
+  /** The entity's id: a run's id, a step's number, `TICKET/AGENT`, a question's id. */
   entityId: string;
   /** What happened. */
   type: string;
-  /** The status before, null where none changed. */
+  /** The status before, null if no status changed. */
   from: string | null;
-  /** The status after, null where none changed. */
+  /** The status after, null if no status changed. */
   to: string | null;
-  /** What there is to say, as a sentence. */
+  /** The message, as a sentence. */
   message: string | null;
-  /** More for programs. */
+  /** Details for programs. */
   data: Record<string, unknown> | null;
 }
 
 /** An event as it is sent without being asked for. */
 export interface EventNotification {
-  /** Its number, without a gap over all events of the root. */
+  /** Its number; the events of a root are numbered without gaps. */
   seq: number;
-  /** When it was. */
+  /** The time. */
   at: string;
-  /** The run's id, null for what belongs to no run. */
+  /** The run's id, null for events that belong to no run. */
   runId: string | null;
-  /** The kind of thing that it happened to. */
+  /** The kind of entity that it is about. */
   entity: EntityKind;
-  /** Which one: a run's id, a step's number, `TICKET/AGENT`, a question's id. */
+  /** The entity's id: a run's id, a step's number, `TICKET/AGENT`, a question's id. */
   entityId: string;
   /** What happened. */
   type: string;
-  /** The status before, null where none changed. */
+  /** The status before, null if no status changed. */
   from: string | null;
-  /** The status after, null where none changed. */
+  /** The status after, null if no status changed. */
   to: string | null;
-  /** What there is to say, as a sentence. */
+  /** The message, as a sentence. */
   message: string | null;
-  /** More for programs. */
+  /** Details for programs. */
   data: Record<string, unknown> | null;
   /** The folder of the root that it happened at. */
   root: string;
 }
 
-/** Events in order, and the number of the latest one of the root. */
+/** Events in order, and the number of the root's latest event. */
 export interface EventsListed {
   /** The events, in order. */
   events: Event[];
@@ -382,33 +382,33 @@ export interface EventsListed {
 
 /** What `events` takes. */
 export interface EventsParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** Only events with a larger `seq`. */
   since?: number;
-  /** How many there may be at most. */
+  /** The largest number of rows to return. */
   limit?: number | null;
-  /** Only the events of this run: its id, or enough of its beginning. */
+  /** Only the events of this run: its id, or a unique prefix of it. */
   runId?: string | null;
 }
 
 /** What `explain` takes. */
 export interface ExplainParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
   /** The name of an agent of the run. */
   agent: string;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
 }
 
-/** A verdict, and everything that was looked at, strongest evidence first. */
+/** An agent's health, and all evidence, strongest first. */
 export interface Explained {
-  /** The verdict on it, null while it is not meant to live. */
+  /** Its health, null while it is not meant to be alive. */
   health: Health | null;
-  /** All that was looked at, strongest first. */
+  /** All evidence, strongest first. */
   evidence: Observation[];
 }
 
@@ -418,9 +418,9 @@ export interface FileChange {
   path: string;
   /** Git's letter (`A`, `M`, `D`, `R`, `T`), or `?` when it is untracked. */
   status: string;
-  /** How many lines came, null for binary files. */
+  /** The number of added lines, null for binary files. */
   additions: number | null;
-  /** How many lines went, null for binary files. */
+  /** The number of deleted lines, null for binary files. */
   deletions: number | null;
 }
 
@@ -434,21 +434,21 @@ export interface Guidance {
   ticket: string;
   /** The agent's name. */
   agent: string;
-  /** What is asked. */
+  /** The question. */
   question: string;
-  /** What one should know to answer. */
+  /** Background for answering it. */
   context: string | null;
-  /** The answers that are offered. */
+  /** The suggested answers. */
   choices: string[];
   /** The answer. */
   answer: string | null;
-  /** The status it is in. */
+  /** Its status. */
   status: GuidanceStatus;
   /** When it was asked. */
   askedAt: string;
   /** When it was answered. */
   answeredAt: string | null;
-  /** When the agent got the answer. */
+  /** When the agent received the answer. */
   deliveredAt: string | null;
 }
 
@@ -460,7 +460,7 @@ export interface GuidanceAnswer {
   reason: string | null;
 }
 
-/** What became of a question. */
+/** The statuses of a question. */
 export type GuidanceStatus =
   | "pending"
   | "answered"
@@ -468,17 +468,17 @@ export type GuidanceStatus =
 
 /** How one agent is: `source` names the evidence that decided, `since` when the state began. */
 export interface Health {
-  /** How it is. */
+  /** Its state. */
   state: HealthState;
-  /** Why it is judged so, as a sentence. */
+  /** The reason, as a sentence. */
   reason: string;
   /** The evidence that decided. */
   source: string;
-  /** Since when it is so. */
+  /** When this state began. */
   since: string;
 }
 
-/** How an agent is. */
+/** The states of an agent's health. */
 export type HealthState =
   | "healthy"
   | "idle"
@@ -489,23 +489,23 @@ export type HealthState =
 
 /** What `iterate` takes. */
 export interface IterateParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** What the agents are told. */
+  /** The feedback for the agents. */
   feedback: string;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** Only this agent; by default all of the run. */
+  /** Only this agent; by default all agents of the run. */
   agent?: string | null;
 }
 
 /** A folder that was left where it is. */
 export interface Kept {
-  /** Where it is, as an absolute path. */
+  /** Its absolute path. */
   path: string;
-  /** Why, as a sentence. */
+  /** The reason, as a sentence. */
   reason: string;
 }
 
@@ -517,29 +517,29 @@ export interface Merge {
   ticket: string;
   /** The branch that is merged into. */
   base: string;
-  /** The commit that it was at. */
+  /** The commit that it was at before. */
   from: string;
   /** The commit that it is at afterwards. */
   to: string;
-  /** How. */
+  /** How it is merged. */
   kind: MergeKind;
 }
 
-/** How a base comes to its new commit. */
+/** How a base reaches its new commit. */
 export type MergeKind =
   | "merge"
   | "fast-forward"
   | "none";
 
-/** One thing that was looked at; `says` is the state that it speaks for, None when it decides nothing. */
+/** One piece of evidence; `says` is the state that it indicates, None when it indicates none. */
 export interface Observation {
   /** What was looked at. */
   source: string;
-  /** What was seen there. */
+  /** What was observed. */
   observed: string;
-  /** When it was. */
+  /** The time. */
   at: string;
-  /** The state that it speaks for, null when it decides nothing. */
+  /** The state that it indicates, null if none. */
   says: HealthState | null;
 }
 
@@ -551,27 +551,27 @@ export interface PathAnswer {
 
 /** What `plan` takes. */
 export interface PlanParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The tickets to work on. */
   tickets: string[];
-  /** The repositories to work in, by name; by default the root's own, else the only one there is. */
+  /** The repositories to work in, by name; by default the root's own, else the only one. */
   repos?: string[] | null;
   /** The agents to start on each ticket, by name; by default all of the policy's. */
   agents?: string[] | null;
-  /** How workspaces come to be; by default as the policy says. */
+  /** How workspaces are created; by default as the policy says. */
   strategy?: "create" | "fork" | "reuse" | null;
   /** The workspace that is forked or reused. */
   source?: string | null;
-  /** The branch where the work begins and which it is merged into; by default as the policy says. */
+  /** The branch that work starts from and is merged into; by default as the policy says. */
   baseBranch?: string | null;
   /** An id of your own choice, `[a-z0-9][a-z0-9-]{0,63}`; by default a random one. */
   runId?: string | null;
-  /** Of no effect: `plan` takes what `run` takes, and stores nothing either way. */
+  /** No effect: accepted because `plan` has the parameters of `run`; it never stores anything. */
   dryRun?: boolean;
 }
 
-/** A plan that is not stored, and what stands in its way. */
+/** A plan that is not stored, and the problems that prevent it. */
 export interface PlanShown {
   /** The steps of the plan, in order. */
   steps: Step[];
@@ -579,11 +579,11 @@ export interface PlanShown {
   problems: Problem[];
 }
 
-/** The resolved policy of a root, None while its file cannot be used. */
+/** The resolved policy of a root, None while its file is unusable. */
 export interface PolicyAnswer {
   /** The policy's path. */
   path: string;
-  /** The policy that is in force, with every default; null while the file cannot be used. */
+  /** The policy in effect, including all defaults; null while the file is unusable. */
   policy: Record<string, unknown> | null;
   /** What is wrong. */
   problems: Problem[];
@@ -591,23 +591,23 @@ export interface PolicyAnswer {
 
 /** What `policyInit` takes. */
 export interface PolicyInitParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** Write over a policy that is there. */
+  /** Overwrite an existing policy. */
   force?: boolean;
 }
 
 /** What `policy` takes. */
 export interface PolicyParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
 }
 
 /** Something wrong in a file or a request; `line` and `column` count from 1. */
 export interface Problem {
-  /** A word for programs. */
+  /** An identifier for programs. */
   code: string;
-  /** What there is to say, as a sentence. */
+  /** The message, as a sentence. */
   message: string;
   /** What to try, as a sentence. */
   hint: string | null;
@@ -625,11 +625,11 @@ export interface Problem {
 export interface Repo {
   /** The repository's name. */
   name: string;
-  /** Where it is, as an absolute path. */
+  /** Its absolute path. */
   path: string;
   /** The path of the repository that the worktree belongs to. */
   source: string;
-  /** The branch that is worked on. */
+  /** The branch of the work. */
   branch: string;
   /** The branch that close merges into. */
   base: string;
@@ -639,43 +639,43 @@ export interface Repo {
   head: string | null;
   /** How many files are changed or untracked, null until observed. */
   dirtyFiles: number | null;
-  /** How many commits the branch has that the base has not, null until observed. */
+  /** The number of commits that only the branch has, null until observed. */
   ahead: number | null;
-  /** How many commits the base has that the branch has not, null until observed. */
+  /** The number of commits that only the base has, null until observed. */
   behind: number | null;
-  /** The files that the policy's `workspace.copy` put there. */
+  /** The files that were copied there by the policy's `workspace.copy`. */
   copied: string[];
 }
 
 /** What `restart` takes. */
 export interface RestartParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** Only this agent, also when it lives; by default those that are dead or failed. */
+  /** Only this agent, even if it is live; by default all dead or failed ones. */
   agent?: string | null;
 }
 
 /** What `resume` takes. */
 export interface ResumeParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
 }
 
 /** What `retryStep` takes. */
 export interface RetryStepParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
   /** The step's number in the plan. */
   index: number;
@@ -702,7 +702,7 @@ export interface RpcError {
 export interface Run {
   /** The run's id. */
   runId: string;
-  /** The status it is in. */
+  /** Its status. */
   status: RunStatus;
   /** Always `run` so far. */
   mode: "run";
@@ -712,15 +712,15 @@ export interface Run {
   repos: string[];
   /** The names of its agents. */
   agents: string[];
-  /** How its workspaces came to be. */
+  /** How its workspaces were created. */
   strategy: Strategy;
   /** The workspace that was forked or reused. */
   source: string | null;
-  /** The branch that was asked for, or the policy's; each repository's own stands in its workspace. */
+  /** The requested base branch, or the policy's; the workspaces contain that of each repository. */
   baseBranch: string;
-  /** Whether it was only stored, not started, when it was made. */
+  /** Whether it was only stored, not started, when it was created. */
   dryRun: boolean;
-  /** When it was made. */
+  /** When it was created. */
   createdAt: string;
   /** When it last changed. */
   updatedAt: string;
@@ -744,27 +744,27 @@ export interface RunDetail {
   agents: Agent[];
   /** A folder for each ticket. */
   workspaces: Workspace[];
-  /** The questions, in the order in which they were asked. */
+  /** The questions, oldest first. */
   guidance: Guidance[];
-  /** The number of the latest event that is contained here. */
+  /** The number of the latest event that this reflects. */
   seq: number;
 }
 
 /** What `run` takes. */
 export interface RunParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The tickets to work on. */
   tickets: string[];
-  /** The repositories to work in, by name; by default the root's own, else the only one there is. */
+  /** The repositories to work in, by name; by default the root's own, else the only one. */
   repos?: string[] | null;
   /** The agents to start on each ticket, by name; by default all of the policy's. */
   agents?: string[] | null;
-  /** How workspaces come to be; by default as the policy says. */
+  /** How workspaces are created; by default as the policy says. */
   strategy?: "create" | "fork" | "reuse" | null;
   /** The workspace that is forked or reused. */
   source?: string | null;
-  /** The branch where the work begins and which it is merged into; by default as the policy says. */
+  /** The branch that work starts from and is merged into; by default as the policy says. */
   baseBranch?: string | null;
   /** An id of your own choice, `[a-z0-9][a-z0-9-]{0,63}`; by default a random one. */
   runId?: string | null;
@@ -772,11 +772,11 @@ export interface RunParams {
   dryRun?: boolean;
 }
 
-/** A run whose plan is stored; execution goes on. */
+/** A run whose plan is stored; execution continues. */
 export interface RunStarted {
   /** The run's id. */
   runId: string;
-  /** The status it is in. */
+  /** Its status. */
   status: RunStatus;
   /** The steps of the plan, in order. */
   steps: Step[];
@@ -800,17 +800,17 @@ export type RunStatus =
 export interface RunSummary {
   /** The run's id. */
   runId: string;
-  /** The status it is in. */
+  /** Its status. */
   status: RunStatus;
   /** The ids of its tickets. */
   tickets: string[];
   /** The names of its repositories. */
   repos: string[];
-  /** How many agents there are, by `total`, health and final status. */
+  /** The number of agents, by `total`, health and final status. */
   agents: Record<string, number>;
-  /** How many questions are open. */
+  /** The number of open questions. */
   guidancePending: number;
-  /** When it was made. */
+  /** When it was created. */
   createdAt: string;
   /** When it last changed. */
   updatedAt: string;
@@ -818,65 +818,65 @@ export interface RunSummary {
   error: string | null;
 }
 
-/** An overview of runs, newest first. */
+/** A list of runs, newest first. */
 export interface RunsListed {
-  /** The runs that were asked for, newest first. */
+  /** The matching runs, newest first. */
   runs: RunSummary[];
-  /** How many there are without `limit` and `offset`. */
+  /** The number of matching runs without `limit` and `offset`. */
   total: number;
-  /** The number of the latest event that is contained here. */
+  /** The number of the latest event that this reflects. */
   seq: number;
 }
 
 /** What `runs` takes. */
 export interface RunsParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** Only runs that have one of these tickets. */
   tickets?: string[];
   /** Only runs in one of these statuses. */
   statuses?: string[];
-  /** How many there may be at most. */
+  /** The largest number of rows to return. */
   limit?: number | null;
-  /** How many to leave out. */
+  /** The number of rows to skip. */
   offset?: number;
 }
 
 /** What `send` takes. */
 export interface SendParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
   /** The agent to send the text to. */
   agent: string;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** What is typed into the agent's terminal, and sent off. */
+  /** The text to type into the agent's terminal, followed by Enter. */
   text: string;
-  /** Type it also while the agent waits for a decision. */
+  /** Type it even while the agent waits for a decision. */
   force?: boolean;
 }
 
-/** Whether a text was taken by the program; `reason` says why not, or what is not sure. */
+/** Whether the program took a text; `reason` says why not, or what is uncertain. */
 export interface Sent {
   /** Whether the program took the text. */
   delivered: boolean;
-  /** Why not, or what is not sure, as a sentence. */
+  /** Why not, or what is uncertain, as a sentence. */
   reason: string | null;
 }
 
-/** The event that tells of a signal, and the id of the question that it asked. */
+/** The event of a signal, and the id of the question if it asked one. */
 export interface SignalAnswer {
-  /** The event that tells of it. */
+  /** Its event. */
   event: Event;
-  /** The id of the question that was asked by it. */
+  /** The id of the question, if it asked one. */
   guidanceId: string | null;
 }
 
 /** What `signal` takes. */
 export interface SignalParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** The run of the agent, `METAWSM_RUN_ID` in its environment. */
   runId: string;
@@ -888,27 +888,27 @@ export interface SignalParams {
   launch: string;
   /** `progress`, `waiting`, `working`, `guidance`, `done` or `failed`. */
   type: string;
-  /** What it has to say; the question, with `guidance`. */
+  /** The agent's message; with `guidance`, the question. */
   message?: string | null;
-  /** The answers that are offered, with `guidance`. */
+  /** With `guidance`, the suggested answers. */
   choices?: string[];
-  /** More for programs; a question's `context` is shown beside it. */
+  /** Details for programs; a question's `context` is shown with it. */
   data?: Record<string, unknown> | null;
 }
 
 /** What `skipStep` takes. */
 export interface SkipStepParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
   /** The step's number in the plan. */
   index: number;
 }
 
-/** A ref that keeps what a removed worktree still held. */
+/** A ref that preserves the contents of a removed worktree. */
 export interface Snapshot {
   /** The repository's name. */
   repo: string;
@@ -920,11 +920,11 @@ export interface Snapshot {
 
 /** What `status` takes. */
 export interface StatusParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
 }
 
@@ -936,7 +936,7 @@ export interface Step {
   index: number;
   /** What it does. */
   kind: StepKind;
-  /** What it is called, for people. */
+  /** Its name, for people. */
   name: string;
   /** The ticket's id. */
   ticket: string;
@@ -948,15 +948,15 @@ export interface Step {
   agent: string | null;
   /** The numbers of the steps that must be done before it. */
   dependsOn: number[];
-  /** Whether what depends on it must wait until it is done; if not, its failure is only a warning. */
+  /** Whether dependent steps wait until it is done; if not, its failure is only a warning. */
   blocking: boolean;
-  /** The status it is in. */
+  /** Its status. */
   status: StepStatus;
-  /** How many tries it has cost. */
+  /** The number of attempts so far, without interrupted ones. */
   attempts: number;
-  /** How many tries there may be before a person must decide. */
+  /** The number of attempts after which a person has to decide. */
   attemptLimit: number;
-  /** The command line that it runs, where it runs one. */
+  /** The command line that it runs, if any. */
   command: string[] | null;
   /** What it will do, in a sentence. */
   description: string;
@@ -964,7 +964,7 @@ export interface Step {
   error: string | null;
   /** When it was last started. */
   startedAt: string | null;
-  /** When it came to its end. */
+  /** When it ended. */
   finishedAt: string | null;
 }
 
@@ -974,7 +974,7 @@ export interface StepAnswer {
   step: Step;
 }
 
-/** What a step does. */
+/** The kinds of steps. */
 export type StepKind =
   | "verify_ticket"
   | "create_workspace"
@@ -991,45 +991,45 @@ export type StepStatus =
 
 /** What `stop` takes. */
 export interface StopParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
 }
 
-/** How a workspace comes to be: new, with another one's branches, or in another one. */
+/** How a workspace is created: new, branched off an existing one, or reusing an existing one. */
 export type Strategy =
   | "create"
   | "fork"
   | "reuse";
 
-/** What bringing the bases in did, one row for each worktree. */
+/** The result of a sync, one row for each worktree. */
 export interface SyncAnswer {
-  /** What it did, one row for each worktree. */
+  /** The results, one row for each worktree. */
   repos: Synced[];
 }
 
 /** What `sync` takes. */
 export interface SyncParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** How the bases are brought in. */
+  /** How the base branches are brought in. */
   strategy?: "merge" | "rebase";
 }
 
-/** What bringing the base into one worktree did. */
+/** The result of bringing the base into one worktree. */
 export interface Synced {
   /** The repository's name. */
   name: string;
   /** The ticket's id. */
   ticket: string;
-  /** Whether the base was in already, was brought in, or conflicts. */
+  /** Whether the branch was up to date, was updated, or conflicts. */
   result: "up-to-date" | "updated" | "conflict";
   /** The files with conflicts. */
   files: string[];
@@ -1043,17 +1043,17 @@ export interface TicketAnswer {
   path: string;
 }
 
-/** A ticket and the runs that it was in, newest first. */
+/** A ticket and its runs, newest first. */
 export interface TicketRow {
   /** The ticket's id. */
   ticket: string;
-  /** What it is about. */
+  /** Its title. */
   title: string;
-  /** Its status, as its index.md has it. */
+  /** Its status, from its index.md. */
   status: string;
   /** The path of its index.md. */
   path: string;
-  /** The ids of the runs that it was in, newest first. */
+  /** The ids of its runs, newest first. */
   runs: string[];
   /** The line, from 1. */
   line: number;
@@ -1061,17 +1061,17 @@ export interface TicketRow {
   column: number;
 }
 
-/** The tickets of this root, and what is wrong with those that cannot be read. */
+/** The tickets of this root, and the problems of those that cannot be read. */
 export interface TicketsListed {
   /** The tickets. */
   tickets: TicketRow[];
-  /** What is wrong with each ticket that cannot be read, and so is not among them. */
+  /** The problems of tickets that cannot be read and are therefore missing. */
   problems: Problem[];
 }
 
 /** What `tickets` takes. */
 export interface TicketsParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
   /** Only tickets with this status. */
   status?: string | null;
@@ -1079,53 +1079,53 @@ export interface TicketsParams {
 
 /** What `transcript` takes. */
 export interface TranscriptParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
   /** The name of an agent of the run. */
   agent: string;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** The byte to begin at; a negative one counts from the end. */
+  /** The byte to start at; a negative one counts from the end. */
   offset?: number;
-  /** How many bytes to take at most. */
+  /** The largest number of bytes to return. */
   limit?: number;
   /** Keep the escape sequences that the agent printed. */
   raw?: boolean;
 }
 
-/** A piece of a transcript, in bytes: it begins at `offset`, the next piece at `next_offset`. */
+/** A piece of a transcript: it begins at the byte `offset`, the next piece at `next_offset`. */
 export interface TranscriptPart {
   /** The text. */
   text: string;
-  /** The byte that it begins at. */
+  /** The byte at which it begins. */
   offset: number;
-  /** The byte that the next piece begins at. */
+  /** The byte at which the next piece begins. */
   nextOffset: number;
-  /** How many bytes the transcript has now. */
+  /** The current length of the transcript in bytes. */
   size: number;
 }
 
 /** What `wait` takes. */
 export interface WaitParams {
-  /** The folder that the verb is about, as a path or a file URI; by default the workspace folder. */
+  /** The root, as a path or a file URI; by default that of the workspace folder. */
   root?: string | null;
-  /** A run's id, or enough of its beginning. */
+  /** A run's id, or a unique prefix of it. */
   runId?: string | null;
-  /** A ticket: without `runId` its newest run is meant, beside it this part of the run. */
+  /** A ticket: without `runId` it selects its newest run, with `runId` only this ticket of the run. */
   ticket?: string | null;
-  /** The run's statuses to wait for; by default those in which a run is settled. */
+  /** The statuses to wait for; by default those of a settled run. */
   until?: string[];
-  /** How many seconds to wait at most; by default as long as it takes. */
+  /** The longest time to wait, in seconds; by default unlimited. */
   timeout?: number | null;
 }
 
-/** A run, and whether it came to one of the statuses that were waited for. */
+/** A run, and whether it reached one of the awaited statuses. */
 export interface Waited {
   /** The run. */
   run: Run;
-  /** Whether the run is in one of the statuses that were waited for. */
+  /** Whether the run reached one of the awaited statuses. */
   reached: boolean;
 }
 
@@ -1137,11 +1137,11 @@ export interface Workspace {
   ticket: string;
   /** Its name. */
   name: string;
-  /** Where it is, as an absolute path. */
+  /** Its absolute path. */
   path: string;
-  /** The branch that is worked on. */
+  /** The branch of the work. */
   branch: string;
-  /** When git was last asked. */
+  /** When git was last queried. */
   observedAt: string | null;
   /** The worktrees in it. */
   repos: Repo[];
@@ -1149,65 +1149,65 @@ export interface Workspace {
 
 /** Every verb: the request `metawsm/NAME`, the command `metawsm.NAME`. */
 export interface Verbs {
-  /** Start agents on tickets; answers as soon as the plan is stored, while execution goes on. */
+  /** Start agents on tickets; returns as soon as the plan is stored, while execution continues. */
   run: { params: RunParams; result: RunStarted };
-  /** Show what a run would do, and what stands in its way; stores nothing. */
+  /** Show what a run would do and any problems that prevent it; stores nothing. */
   plan: { params: PlanParams; result: PlanShown };
   /** List the runs of this root, newest first. */
   runs: { params: RunsParams; result: RunsListed };
-  /** Show one run whole, reconciled with the world. */
+  /** Show everything about one run, as it is now. */
   status: { params: StatusParams; result: RunDetail };
-  /** Wait until a run comes to one of these statuses; by default until it is settled. */
+  /** Wait until a run reaches one of these statuses, by default until it settles. */
   wait: { params: WaitParams; result: Waited };
-  /** Let a run go on; answers once that is recorded, while execution goes on. */
+  /** Resume a run; returns once that is recorded, while execution continues. */
   resume: { params: ResumeParams; result: RunAnswer };
-  /** Stop a run: cut off what is under way and end its sessions; answers when that is done. */
+  /** Stop a run: interrupt its steps and end its sessions; returns when that is done. */
   stop: { params: StopParams; result: RunAnswer };
   /** Declare a run, or one of its agents, completed by hand. */
   complete: { params: CompleteParams; result: RunAnswer };
-  /** Start agents again: the one named, else those that are dead or failed; answers when done. */
+  /** Start agents again: the one named, else all dead or failed ones; returns when that is done. */
   restart: { params: RestartParams; result: AgentsAnswer };
-  /** Let agents go on with feedback: it is added to their brief; who is at work is sent it, who is not starts again. */
+  /** Give agents feedback: it is added to their briefs, working agents receive it at once, others start again. */
   iterate: { params: IterateParams; result: RunAnswer };
-  /** Try a failed step again; answers once that is recorded, while execution goes on. */
+  /** Retry a failed step; returns once that is recorded, while execution continues. */
   retryStep: { params: RetryStepParams; result: StepAnswer };
-  /** Go on without a step; what waited for it can run now. */
+  /** Skip a step; steps that depend on it can run now. */
   skipStep: { params: SkipStepParams; result: StepAnswer };
-  /** Type a text into an agent's terminal and send it; not while the agent waits for a decision, unless forced. */
+  /** Type a text and Enter into an agent's terminal; not while the agent waits for a decision, unless forced. */
   send: { params: SendParams; result: Sent };
   /** Answer an agent's question. */
   answer: { params: AnswerParams; result: GuidanceAnswer };
-  /** Take what an agent says of itself: progress, waiting, working, guidance, done or failed. */
+  /** Record an agent's signal: progress, waiting, working, guidance, done or failed. */
   signal: { params: SignalParams; result: SignalAnswer };
   /** Return what an agent printed; a negative offset counts from the end. */
   transcript: { params: TranscriptParams; result: TranscriptPart };
   /** Return the command that shows an agent's terminal. */
   attach: { params: AttachParams; result: Attachment };
-  /** Show the committed and uncommitted work of a run against its bases. */
+  /** Show the committed and uncommitted work of a run against its base branches. */
   diff: { params: DiffParams; result: Diffs };
-  /** Bring the bases into the workspaces of a run; conflicts are left for agent or person. */
+  /** Bring the base branches into the workspaces of a run; conflicts are left to the agent or a person. */
   sync: { params: SyncParams; result: SyncAnswer };
   /** Merge all repositories of a run, or none. */
   close: { params: CloseParams; result: CloseAnswer };
-  /** Put away what a settled run left: sessions, and worktrees unless they are to be kept. */
+  /** Remove a settled run's sessions, and its worktrees unless they are to be kept. */
   cleanup: { params: CleanupParams; result: Cleaned };
-  /** Say why an agent is judged as it is: all that was looked at. */
+  /** Show an agent's health with all the evidence behind it. */
   explain: { params: ExplainParams; result: Explained };
   /** List what happened, in order. */
   events: { params: EventsParams; result: EventsListed };
-  /** List the tickets of this root and the runs that they were in. */
+  /** List the tickets of this root, each with its runs. */
   tickets: { params: TicketsParams; result: TicketsListed };
-  /** Make a ticket's folder. */
+  /** Create a ticket. */
   createTicket: { params: CreateTicketParams; result: TicketAnswer };
   /** Set a ticket's status to complete. */
   closeTicket: { params: CloseTicketParams; result: TicketAnswer };
-  /** Show the policy that is in force, or all that is wrong with it. */
+  /** Show the policy in effect, or everything that is wrong with it. */
   policy: { params: PolicyParams; result: PolicyAnswer };
-  /** Write a policy to start from. */
+  /** Write a starter policy. */
   policyInit: { params: PolicyInitParams; result: PathAnswer };
   /** Return the text of a document: `metawsm:/run/<runId>`, `plan`, `transcript`, `diff` and others. */
   content: { params: ContentParams; result: Document };
-  /** Check what metawsm needs on this machine. */
+  /** Check that everything metawsm needs is installed. */
   doctor: { params: DoctorParams; result: Checks };
 }
 

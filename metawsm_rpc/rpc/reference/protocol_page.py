@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parents[2]
 _EXAMPLES = _PACKAGE.parent / "docs" / "examples"
 _WIDTH = 100
 _EVERYWHERE = "root"
-"""What every verb takes is told once, under the conventions."""
+"""The parameter of every verb, which the conventions describe once."""
 _PIPE = r"\|"
 
 _INTRODUCTION = """\
@@ -22,10 +22,10 @@ _INTRODUCTION = """\
 
 <!-- Written by `python -m metawsm_rpc.generate` from the table of verbs, their types and their examples. -->
 
-What clients, scripts and tests may rely on. Additions come without notice: a client ignores members, events and
-codes that it does not know. A change of what stands here needs a new protocol version.
+Clients, scripts and tests can rely on this page. Additions may come without notice: a client must ignore members,
+events and codes that it does not know. Any other change needs a new protocol version.
 
-The same for machines: [openrpc.json](openrpc.json) (OpenRPC 1.3, also the answer to `rpc.discover`),
+Machine-readable forms: [openrpc.json](openrpc.json) (OpenRPC 1.3, also the answer to `rpc.discover`),
 [protocol.schema.json](protocol.schema.json) (JSON Schema), and
 [protocol.ts](../editors/vscode/src/protocol.ts) (TypeScript).
 
@@ -34,36 +34,36 @@ The same for machines: [openrpc.json](openrpc.json) (OpenRPC 1.3, also the answe
 - [Starting a session](#starting-a-session)
 - [Verbs](#verbs)
 - [Shapes](#shapes)
-- [What the server tells](#what-the-server-tells)
+- [Notifications](#notifications)
 - [Diagnostics](#diagnostics)
 - [Virtual documents](#virtual-documents)
 - [Errors](#errors)
 
 ## Conventions
 
-- **Transport.** `metawsm serve` speaks JSON-RPC 2.0 on standard input and output, framed as the Language Server
-  Protocol frames it: `Content-Length: N`, an empty line, N bytes of UTF-8 JSON. One message is one object; there
+- **Transport.** `metawsm serve` speaks JSON-RPC 2.0 on standard input and output, with the framing of the Language
+  Server Protocol: `Content-Length: N`, an empty line, N bytes of UTF-8 JSON. One message is one object; there
   are no batches. Nothing else is ever written to standard output.
 - **A verb** is the request `metawsm/VERB`, and the command `metawsm.VERB` for `workspace/executeCommand` with the
-  arguments `[params]`, `[{}]`, `[]` or none. Both answer the same.
-- **On the command line** a verb is `metawsm VERB --json`, words joined by hyphens (`retry-step`). It prints exactly
-  the result below, one JSON document, on standard output; everything else goes to standard error. An error is
-  `{"error": {"code", "message", "data"}}`, and the exit status tells its kind.
-- **Names** are camelCase. Timestamps are RFC 3339 in UTC with milliseconds, durations seconds. A value that is
-  absent in a result is `null`, not missing; a parameter that is left out, or `null`, has its
+  arguments `[params]`, `[{}]`, `[]` or none. Both have the same result.
+- **On the command line** a verb is `metawsm VERB --json`, with words joined by hyphens (`retry-step`). It prints
+  exactly the result described here on standard output, as one JSON document; everything else goes to standard error. An error is
+  `{"error": {"code", "message", "data"}}`, and the exit status depends on its kind.
+- **Names** are camelCase. Timestamps are RFC 3339 in UTC with milliseconds, durations are in seconds. An absent
+  value in a result is `null`, not missing; a parameter that is omitted or `null` has its
   default. Unknown parameters are refused.
-- **A run** is named by `runId` (or enough of its beginning), or by `ticket`, which means its newest run, or by
-  nothing when there is only one that is not closed.
-- **Settled** is a run that is `completed`, `failed`, `stopped` or `closed`.
-- **A root** is a folder with a `.metawsm`. Every verb takes `root`; by default it is the workspace folder's.
+- **A run** is selected by `runId` (or a unique prefix of it), or by `ticket`, which means its newest run. Both can be
+  omitted when only one run is not closed.
+- **A run is settled** when it is `completed`, `failed`, `stopped` or `closed`.
+- **A root** is a folder with a `.metawsm`. Every verb takes `root`; by default it is the root of the workspace folder.
 """
 
 _SCRIPTS = """\
 ## For scripts
 
-One question needs no server: `metawsm status RUN --json`, and the exit status. Who asks often, or wants to be told,
-starts a server and keeps it; it ends when its standard input does. No library is needed
-([status.py](examples/status.py), [status.mjs](examples/status.mjs)).
+A single query needs no server: run `metawsm status RUN --json` and check the exit status. A client that asks often,
+or wants notifications, starts a server and keeps it running; the server ends when its standard input is closed. No
+library is needed ([status.py](examples/status.py), [status.mjs](examples/status.mjs)).
 """
 
 _SESSION = """\
@@ -76,82 +76,82 @@ _SESSION = """\
    | --- | --- | --- |
    | `root` | string | The default root, as a path or a file URI, instead of the workspace folder. |
    | `events` | boolean | Send every event as the notification `metawsm/event`. |
-   | `trusted` | boolean | `false`: only read; nothing of the folder is executed, and verbs that change something are refused. |
-   | `present` | boolean | `false`: the client itself asks a person for what a command lacks, and shows what commands answer. |
+   | `trusted` | boolean | `false`: read only. Nothing in the folder is executed, and verbs that change something are refused. |
+   | `present` | boolean | `false`: the client itself asks for missing parameters of commands, and shows their results. |
 
 2. `initialized`, a notification.
-3. Verbs, in any order and as many at a time as you like; answers come as they are ready.
-4. `shutdown`, a request, and `exit`, a notification. Agents go on.
+3. Verbs, in any order and any number at a time; each is answered when its result is ready.
+4. `shutdown`, a request, and `exit`, a notification. Agents keep running.
 """
 
 _TELLING = """\
-## What the server tells
+## Notifications
 
 **`metawsm/event`** is a notification for clients that ask for it (`events: true`). Its parameters are an
-[EventNotification](#eventnotification): an event and the root that it happened at. The numbers `seq` of a root have no
-gap, so a client knows what it has missed, and `metawsm/events` with `since` answers it. What another process does on
-the same root comes as well.
+[EventNotification](#eventnotification): an event and its root. The numbers `seq` of a root have no gaps, so a
+client notices missed events and can get them with `metawsm/events` and `since`. Events that other processes cause are
+sent as well.
 
 ```json
 {event}
 ```
 
-**`$/progress`** follows `run` and `resume` until the steps have ended, and `close` while it lasts: under a token of the
-server's for clients with the capability `window.workDoneProgress`, for others under the `workDoneToken` that they
-send among the parameters of the verb. `window/workDoneProgress/cancel` stops the run; a close can be cancelled until
-it is decided. `$/cancelRequest` cancels a request that is not answered yet; a `run` so cancelled is stopped.
+**`$/progress`** reports on `run` and `resume` until their steps have ended, and on `close`. Clients with the capability
+`window.workDoneProgress` get it under a token of the server's, others under the `workDoneToken` that they send among
+the parameters of the verb. `window/workDoneProgress/cancel` stops the run; a close can be cancelled until
+it is decided. `$/cancelRequest` cancels a pending request; cancelling a `run` stops the run.
 
-**`window/logMessage`** is the log; **`window/showMessage`** tells what a person must know, and nothing else.
+**`window/logMessage`** carries the log; **`window/showMessage`** is used only for what a person has to know.
 """
 
 _DIAGNOSTICS = """\
 ## Diagnostics
 
-Pushed by `textDocument/publishDiagnostics`, also for files that are not open, with `source: "metawsm"`. They go when
-their cause does. On a ticket they stand at the line of the `index.md` that names the ticket, and `data` holds
-`runId`, `ticket` and `agent`; on the policy file they have the exact range.
+Published with `textDocument/publishDiagnostics`, also for files that are not open, with `source: "metawsm"`. They
+disappear with their cause. On a ticket they are at the line of `index.md` that names the ticket, and `data` contains
+`runId`, `ticket` and `agent`; in the policy file they have the exact range.
 
 | code | severity | on | |
 | --- | --- | --- | --- |
 """
 
 _CODES = (
-    ("agent-dead", "Error", "ticket", "An agent's program is gone, and it did not say that it was done."),
-    ("agent-failed", "Error", "ticket", "An agent said that it failed, or its program exited with an error."),
-    ("run-failed", "Error", "ticket", "The run cannot go on by itself."),
-    ("step-failed", "Error", "ticket", "A step of the plan could not be done."),
+    ("agent-dead", "Error", "ticket", "An agent's program is gone without having signalled done."),
+    ("agent-failed", "Error", "ticket", "An agent signalled failed, or its program exited with an error."),
+    ("run-failed", "Error", "ticket", "The run cannot continue by itself."),
+    ("step-failed", "Error", "ticket", "A step of the plan failed."),
     ("agent-waiting", "Warning", "ticket", "An agent waits for a person, or for something else."),
-    ("agent-stalled", "Warning", "ticket", "An agent is busy, but has not got on for long."),
+    ("agent-stalled", "Warning", "ticket", "An agent is busy, but has made no progress for a long time."),
     ("guidance-pending", "Warning", "ticket", "An agent has asked a question."),
-    ("close-blocked", "Warning", "ticket", "The last close of the run found something in the way."),
+    ("close-blocked", "Warning", "ticket", "Something blocked the last close of the run."),
     ("agent-idle", "Information", "ticket", "An agent has done nothing for a while."),
     ("policy-syntax", "Error", "policy", "The file is not JSON."),
-    ("policy-unknown-key", "Error", "policy", "There is no such key."),
-    ("policy-value", "Error", "policy", "The value cannot be used."),
+    ("policy-unknown-key", "Error", "policy", "The key is unknown."),
+    ("policy-value", "Error", "policy", "The value is not allowed."),
 )
 """Code, severity, file, meaning."""
 
 _DOCUMENTS = """\
 ## Virtual documents
 
-`workspace/textDocumentContent` answers them, and for clients without it the verb `content`. They are read-only; the
-server asks for a refresh when they change. Names in them are percent-encoded.
+Clients read them with `workspace/textDocumentContent`, or else with the verb `content`. They are read-only; the
+server asks for a refresh when they change. Names in the addresses are percent-encoded.
 
 | URI | |
 | --- | --- |
 | `metawsm:/run/RUN` | A run, its agents and their health. |
 | `metawsm:/plan/RUN` | The steps of a run. |
-| `metawsm:/transcript/RUN/TICKET/AGENT` | What an agent has printed, without escape sequences. |
+| `metawsm:/transcript/RUN/TICKET/AGENT` | The output of an agent, without escape sequences. |
 | `metawsm:/diff/RUN/TICKET/REPOSITORY` | The work in one worktree, as a patch. |
-| `metawsm:/explain/RUN/TICKET/AGENT` | Why an agent is judged as it is. |
-| `metawsm:/events/RUN` | What happened in a run. |
-| `metawsm:/runs`, `metawsm:/tickets`, `metawsm:/policy`, `metawsm:/doctor` | What the verbs of these names answer. |
+| `metawsm:/explain/RUN/TICKET/AGENT` | An agent's health, with its evidence. |
+| `metawsm:/events/RUN` | The events of a run. |
+| `metawsm:/runs`, `metawsm:/tickets`, `metawsm:/policy`, `metawsm:/doctor` | The results of the verbs of these names. |
 """
 
 _ERRORS = """\
 ## Errors
 
-A request that fails is answered with an [RpcError](#rpcerror): `message` is one sentence that says what is wrong and
+A failed request is answered with an [RpcError](#rpcerror): `message` is one sentence that says what is wrong and
 what to do next, `data.kind` is for programs.
 
 | kind | code | exit status | |
@@ -160,8 +160,8 @@ what to do next, `data.kind` is for programs.
 
 _BESIDES = """\
 
-JSON-RPC and the Language Server Protocol have codes of their own besides: -32700 (no JSON), -32600 (no request, or one
-after `shutdown`), -32601 (no such method), -32002 (not initialized yet), -32800 (cancelled). On the command line
+JSON-RPC and the Language Server Protocol define further codes: -32700 (invalid JSON), -32600 (not a request, or one
+after `shutdown`), -32601 (unknown method), -32002 (not initialized yet), -32800 (cancelled). On the command line,
 Ctrl-C exits with 130.
 """
 
@@ -178,7 +178,7 @@ def protocol_page() -> str:
             "## Verbs\n",
             _table(("verb", ""), ((f"[{verb.name}](#metawsm{verb.name.lower()})", verb.summary) for verb in VERBS)),
             *map(_verb, VERBS),
-            "## Shapes\n\nResults are made of these. Later versions may add members.\n",
+            "## Shapes\n\nThe types that results consist of. Later versions may add members.\n",
             *(_shape(name, schema) for name, schema in _shapes()),
             _TELLING.replace("{event}", _json({**wire(EVENT), "root": "/home/robin/code"})),
             _DIAGNOSTICS + _rows((f"`{code}`", severity, where, what) for code, severity, where, what in _CODES),
@@ -193,7 +193,7 @@ def _verb(verb: Verb) -> str:
     return "\n".join(
         [
             f"### metawsm/{verb.name}\n",
-            f"{verb.summary} Answers {_kind(schemas.result(verb))}.\n",
+            f"{verb.summary} The result is {_kind(schemas.result(verb))}.\n",
             *([_table(("parameter", "type", "default", ""), parameters)] if parameters else []),
             *_example(verb),
         ]
