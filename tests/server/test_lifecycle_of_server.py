@@ -30,6 +30,16 @@ def test_a_client_that_does_everything_right_ends_it_with_0(root: Root) -> None:
         assert wire.errors == b""
 
 
+def test_a_client_that_kills_it_after_shutdown_leaves_nothing_behind(root: Root) -> None:
+    folder = Path(os.environ["TMPDIR"])
+    with served(root.path) as wire:
+        wire.ask("workspace/executeCommand", {"command": "metawsm.doctor"})
+        wire.until(lambda: list(folder.glob("metawsm-*/doctor.md")))
+        wire.ask("shutdown")
+        wire.process.kill()
+        assert list(folder.glob("metawsm-*")) == []
+
+
 def test_exit_without_shutdown_ends_it_with_1(root: Root) -> None:
     with served(root.path) as wire:
         wire.notify("exit")

@@ -246,6 +246,15 @@ async def test_an_editor_that_opens_nothing_is_told_where_it_stands(root: Root) 
         await at.until(lambda: at.client.stopped)
 
 
+async def test_a_document_that_is_shown_as_a_file_follows_what_happens(root: Root) -> None:
+    async with plain(root, can=_opens_nothing) as at:
+        run = await at.run("T-1")
+        await at.command("status")
+        path = Path((await told(at, f"Run {run} (")).rpartition("(")[2].rstrip(")"))
+        await at.ask("stop")
+        await at.until(lambda: "**stopped**" in text_of(path))
+
+
 async def test_an_impatient_editor_is_answered_in_time(root: Root) -> None:
     assert commands._PATIENCE_SECONDS < 10  # when eglot gives up
     patient_for_less = (

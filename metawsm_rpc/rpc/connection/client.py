@@ -32,7 +32,7 @@ class Client:
     def can(self, capability: str) -> bool:
         """Return whether the client has a capability, named by its path: `window.showDocument`.
 
-        One that is an object counts unless its `support` or `refreshSupport` is not true.
+        One that is an object counts unless its `support` is not true.
         """
         found: Any = self._capabilities
         for name in capability.split("."):
@@ -40,7 +40,7 @@ class Client:
                 return False
             found = found.get(name)
         if isinstance(found, dict):
-            return all(found.get(name, True) is True for name in ("support", "refreshSupport"))
+            return found.get("support", True) is True
         return bool(found)
 
     async def ask(self, method: str, params: Any = None, *, within: float = _ANSWER_SECONDS) -> Any:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _FIRST_ID = 1 << 30
 """Requests to the client are numbered from here: integers, which every client takes, far from its own."""
 
+_CLEAN_UP_SECONDS = 1.0
+"""Emacs' eglot waits 1.5 s for the answer to `shutdown`."""
+
 _QUIET = frozenset({types.EXIT, types.CANCEL_REQUEST})
 
 
@@ -56,6 +59,9 @@ class Host(Protocol):
 
     async def cancel(self, token: str | int) -> None:
         """Do what the person who pressed Cancel means."""
+
+    async def let_go(self) -> None:
+        """Give up what the process holds."""
 
 
 class MetawsmProtocol(LanguageServerProtocol):
@@ -239,11 +245,13 @@ class MetawsmProtocol(LanguageServerProtocol):
 
     @lsp_method(types.SHUTDOWN)
     async def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override] # pygls' own are generators
-        """Cancel what is under way; nothing more is taken."""
+        """Cancel what is under way, and clean up: nothing more is taken, and some clients kill after `exit`."""
         mine = asyncio.current_task()
         for task in list(self._under_way.values()):
             if task is not mine:
                 task.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._host.let_go(), _CLEAN_UP_SECONDS)
 
     @lsp_method(types.EXIT)
     async def lsp_exit(self, *_: Any) -> None:  # type: ignore[override] # pygls' own are generators

@@ -1,10 +1,8 @@
 """Virtual documents, for clients that open them; and what is noted when documents are opened, typed in and closed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lsprotocol import types
-
-from metawsm_rpc.errors import NotFoundError
 
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer
@@ -12,20 +10,9 @@ if TYPE_CHECKING:
 
 async def content(server: "MetawsmServer", params: types.TextDocumentContentParams) -> types.TextDocumentContentResult:
     """Answer the text of a virtual document; the client is asked to ask again when something has changed."""
-    found = await content_of(server, params.uri)
+    found = await server.content(params.uri)
     server.refreshes.shown(params.uri)
     return types.TextDocumentContentResult(found["text"])
-
-
-async def content_of(server: "MetawsmServer", uri: str) -> Any:
-    """Return `{text, languageId}` of a document, from whichever root has it. Raises `MetawsmError`."""
-    roots = await server.threads.on("looks", lambda: server.roots.of_folders)
-    for root in roots[:-1]:
-        try:
-            return await server.call(root, "content", {"uri": uri})
-        except NotFoundError:
-            continue  # an address does not say at which root its run is
-    return await server.call(roots[-1], "content", {"uri": uri})
 
 
 async def opened(server: "MetawsmServer", params: types.DidOpenTextDocumentParams) -> None:

@@ -5,15 +5,12 @@ editor that opens nothing by itself is told the file's path.
 """
 
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.markdown import one_line
 from metawsm_rpc.pages.address import Address
 from metawsm_rpc.rpc.features.places import uri_of
-from metawsm_rpc.rpc.handlers.documents import content_of
 
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer
@@ -61,26 +58,19 @@ async def _open(server: "MetawsmServer", address: Address, *, take_focus: bool) 
         address.uri, take_focus=take_focus
     ):
         return
-    found = await content_of(server, address.uri)
+    found = await server.content(address.uri)
     name = "-".join([address.kind, *address.names])[:_LONGEST_NAME].replace("/", "-")
-    await _open_text(server, name + _SUFFIXES.get(found["languageId"], ".txt"), found["text"], take_focus=take_focus)
+    file = name + _SUFFIXES.get(found["languageId"], ".txt")
+    await _open_text(server, file, found["text"], address.uri, take_focus=take_focus)
 
 
-async def _open_text(server: "MetawsmServer", name: str, text: str, *, take_focus: bool = True) -> None:
-    path = await server.threads.on("looks", _written, server, name, text)
+async def _open_text(
+    server: "MetawsmServer", name: str, text: str, uri: str | None = None, *, take_focus: bool = True
+) -> None:
+    path = await server.files.write(name, text, uri)
     if not await server.client.show_document(uri_of(str(path)), take_focus=take_focus):
-        first = next((line for line in text.splitlines() if line.strip("# ")), "")
+        first = next((line for line in text.splitlines() if line.strip("# ")), "It is empty.")
         server.client.show(f"{one_line(first.strip('# '), 120)} ({path})")
-
-
-def _written(server: "MetawsmServer", name: str, text: str) -> Path:
-    memory = server.memory
-    if memory.folder is None or not memory.folder.is_dir():
-        # Private to the person, and gone with the server: what agents print belongs to nobody else.
-        memory.folder = Path(tempfile.mkdtemp(prefix="metawsm-"))
-    path = memory.folder / name
-    path.write_text(text, encoding="utf-8", errors="replace")
-    return path
 
 
 def _plan(answer: Json, params: Json) -> str:

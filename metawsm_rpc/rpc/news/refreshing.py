@@ -1,6 +1,7 @@
 """Asking the client to ask again: lenses and virtual documents, when what they show has changed."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -15,10 +16,11 @@ _REMEMBERED = 100
 
 
 class Refreshes:
-    """Keeps what the client shows fresh. For the event loop."""
+    """Keeps what the client shows fresh; `also` is called when it may not be. For the event loop."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: "Client", also: Callable[[], None]) -> None:
         self._client = client
+        self._also = also
         self._documents: dict[str, None] = {}
         self._wanted = False
         self._task: asyncio.Task[None] | None = None
@@ -32,6 +34,7 @@ class Refreshes:
 
     def want(self) -> None:
         """Have everything asked for again soon."""
+        self._also()
         self._wanted = True
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._refresh())
@@ -39,7 +42,7 @@ class Refreshes:
     async def _refresh(self) -> None:
         while self._wanted:
             self._wanted = False
-            if self._client.can("workspace.codeLens"):
+            if self._client.can("workspace.codeLens.refreshSupport"):
                 await self._client.ask(types.WORKSPACE_CODE_LENS_REFRESH)
             if self._client.can("workspace.textDocumentContent"):
                 for uri in list(self._documents):
