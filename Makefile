@@ -1,7 +1,12 @@
 # What one does with a checkout. Every target first sets up what it needs; `make help` lists them.
 
 BIN := .venv/bin
-WORKERS ?= 2
+# Tests wait for other processes half of their time.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
+
+# Images of containers like to set it; then each of the thousands of processes that tests start compiles again
+# what has changed since the installation, and each worker all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test faults check lint types contracts format bench docs clean
