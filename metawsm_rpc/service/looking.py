@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.models import SETTLED, RunDetail, RunStatus
-from metawsm_rpc.errors import (
-    InvalidParamsError,
-)
+from metawsm_rpc.errors import InvalidParamsError
 from metawsm_rpc.lazy import LazyModule
 from metawsm_rpc.service.root import RootService
 

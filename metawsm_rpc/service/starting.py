@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from metawsm_rpc.domain.models import Strategy
-from metawsm_rpc.errors import (
-    InvalidParamsError,
-    RunNotFoundError,
-)
+from metawsm_rpc.errors import InvalidParamsError, RunNotFoundError
 from metawsm_rpc.lazy import LazyModule
 from metawsm_rpc.service.root import RootService
 
