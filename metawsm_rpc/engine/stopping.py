@@ -28,15 +28,17 @@ _LOOK_SECONDS = 0.02
 def stop(world: World, sweeper: "Sweeper", run_id: str) -> None:
     """Stop a run: cut off its steps, end its sessions. Harmless when it is stopped.
 
-    What has ended by itself is noted first, and counts: only what still lives is stopped. A stop that another process is at is waited for; one that was cut off is finished. Raises
-    `IllegalTransitionError` while the run is closing or once it is closed.
+    What has ended by itself is noted first, and counts: only what still lives is stopped. A stop that another
+    process is at is waited for; one that was cut off is finished. Raises `IllegalTransitionError` while the run is
+    closing or once it is closed.
     """
+    is_overtaken = False
     while (status := world.store.run(run_id).status) != "stopped":
         # Refused before anything is taken over.
         advance(RUN, status, "stop", entity=f"run {run_id}")
         try:
-            # Whoever holds the lease of a run that is stopping is stopping it.
-            lease = world.store.acquire(run_id, takeover=status != "stopping")
+            # Only stops take leases over: whoever did so, or holds the lease of a run that is stopping, stops it.
+            lease = world.store.acquire(run_id, takeover=status != "stopping" and not is_overtaken)
         except BusyError:
             time.sleep(_LOOK_SECONDS)
             continue
@@ -46,9 +48,8 @@ def stop(world: World, sweeper: "Sweeper", run_id: str) -> None:
                 sweeper.sweep([run_id], wait_for_git=False)
                 _stop(world, run_id, lease)
         except LostLeaseError:
-            if world.store.run(run_id).status not in ("stopping", "stopped"):
-                raise
-            continue  # somebody else stops it, too
+            is_overtaken = True
+            continue
         finally:
             world.store.release(lease)
         return

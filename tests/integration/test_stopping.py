@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Root, command, git
@@ -283,6 +284,42 @@ class TestRepeated:
             _, errors = one.communicate(timeout=60)
             assert (one.returncode, errors) == (0, "")
         assert_stopped(runs)
+
+    def test_one_that_is_overtaken_before_it_has_begun_leaves_it_to_the_other(
+        self, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        policy(runs.root, WAITS)
+        runs.start("T-1", repos=["app"])
+        holds, go = threading.Event(), threading.Event()
+        with runs_on(runs.root) as other:
+            overtaking = threading.Thread(target=other.verbs.stop, args=(RUN,))
+            sweep, theirs, acquire = runs.verbs._sweeper.sweep, other.verbs._sweeper.sweep, runs.store.acquire
+
+            def wait(*args: Any, **options: Any) -> Any:
+                holds.set()
+                assert go.wait(60)
+                return theirs(*args, **options)
+
+            def be_overtaken(*args: Any, **options: Any) -> Any:
+                monkeypatch.setattr(runs.verbs._sweeper, "sweep", sweep)
+                monkeypatch.setattr(runs.store, "acquire", come_again)
+                overtaking.start()
+                assert holds.wait(60)
+                return sweep(*args, **options)
+
+            def come_again(*args: Any, **options: Any) -> Any:
+                go.set()
+                return acquire(*args, **options)
+
+            monkeypatch.setattr(other.verbs._sweeper, "sweep", wait)
+            monkeypatch.setattr(runs.verbs._sweeper, "sweep", be_overtaken)
+            try:
+                assert runs.verbs.stop(RUN).run.status == "stopped"
+            finally:
+                go.set()
+                overtaking.join()
+        assert_stopped(runs)
+        assert len([event for event in runs.events("stop") if event.entity == "run"]) == 1
 
     def test_one_that_was_cut_off_is_finished_by_the_next(self, runs: Runs) -> None:
         pid = runs.root.path / "pid"
