@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Root, command, git
+from conftest import Root, git
 from engine_support import (
     RUN,
     WAITS,
@@ -276,13 +276,11 @@ class TestRepeated:
     def test_two_at_once_both_end_well(self, runs: Runs) -> None:
         policy(runs.root, "trap '' HUP TERM INT; while :; do sleep 1000; done", grace=0.5)
         runs.start("T-1", repos=["app"])
-        stops = [
-            subprocess.Popen(command("stop", RUN), cwd=runs.root.path, stderr=subprocess.PIPE, text=True)
-            for _ in range(3)
-        ]
-        for one in stops:
-            _, errors = one.communicate(timeout=60)
-            assert (one.returncode, errors) == (0, "")
+        with contextlib.ExitStack() as stack:
+            stops = [stack.enter_context(process(runs.root, "stop", RUN)) for _ in range(3)]
+            for one in stops:
+                _, errors = one.communicate(timeout=60)
+                assert (one.returncode, errors) == (0, "")
         assert_stopped(runs)
 
     def test_one_that_is_overtaken_before_it_has_begun_leaves_it_to_the_other(
