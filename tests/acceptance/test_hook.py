@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -250,7 +251,7 @@ def test_what_lies_in_the_drop_box_and_is_no_word_of_a_hook_is_refused(hooked: H
 def test_as_a_process_of_its_own_it_is_quick_and_silent(hooked: Hooked) -> None:
     took = []
     for payload in (PROMPT, STOPPED, PROMPT):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             command("hook", "claude"),
             input=json.dumps(payload),
@@ -261,11 +262,12 @@ def test_as_a_process_of_its_own_it_is_quick_and_silent(hooked: Hooked) -> None:
             timeout=60,
             check=False,
         )
-        took.append(time.monotonic() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert hooked.agent["status"] == "running"
-    # On a machine that is not under load it takes 0.1 s.
-    assert min(took) < 1
+    # Of the processor, so that it does not matter what else the machine does; it takes less than 0.1 s of it.
+    assert min(took) < 0.5
 
 
 @pytest.mark.parametrize("text", [json.dumps(STOPPED) + "\n", '{"hook_event_name": ', ""])
