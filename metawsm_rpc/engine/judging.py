@@ -1,6 +1,6 @@
 """Judging agents by what a sweep saw of them.
 
-Most sweeps find most agents as they were, and making up evidence takes longer than asking tmux. So a judgement
+Most sweeps find most agents as they were, and judging all of them would take half as long as asking tmux. So a judgement
 is kept until something else is seen of the agent, or until the time comes that may change it.
 """
 

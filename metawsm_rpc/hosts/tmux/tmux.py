@@ -144,7 +144,7 @@ class TmuxTerminals:
         output = self._ask(_NO_SERVER, "list-panes", "-a", "-F", row + field.join(_PANE_FIELDS))
         # tmux's text contains no null characters, so with these as separators, rows of different calls compare equal.
         rows = output.replace(field, "\0").split(row)[1:]
-        # Between two calls most panes stay as they are, and parsing them all took as long as asking for them.
+        # Most panes stay as they are from one call to the next.
         known = self._known
         self._known = found = {text: known[text] if text in known else self._pane(text) for text in rows}
         return tuple(pane for pane in found.values() if pane is not None)
