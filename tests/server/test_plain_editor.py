@@ -69,6 +69,13 @@ async def test_run_guesses_no_ticket_among_several(root: Root) -> None:
         await told(at, "Open the ticket that is meant")
 
 
+async def test_a_policy_that_hides_the_tickets_is_what_is_told(root: Root) -> None:
+    root.policy(unknown=1)
+    async with editor(root, "neovim") as at:
+        with pytest.raises(Exception, match='no key "unknown"'):
+            await at.command("run")
+
+
 async def test_plan_opens_as_a_document(root: Root) -> None:
     async with plain(root) as at:
         assert (await at.command("plan"))["problems"] == []

@@ -6,7 +6,13 @@ import pytest
 from editor_support import at, detail, view
 from run_support import question, step
 
-from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, StepNotFoundError
+from metawsm_rpc.errors import (
+    AmbiguousError,
+    GuidanceNotFoundError,
+    InvalidParamsError,
+    RunNotFoundError,
+    StepNotFoundError,
+)
 from metawsm_rpc.rpc.handlers.defaults import Here, filled, place_of
 from metawsm_rpc.rpc.view import View
 
@@ -101,3 +107,13 @@ def test_without_a_ticket_there_is_nothing_to_run() -> None:
 def test_a_word_is_a_ticket_or_a_run() -> None:
     assert filled("stop", {"": "T-2"}, TWO, ()) == {"ticket": "T-2"}
     assert filled("stop", {"": "r1"}, TWO, ()) == {"runId": "r1"}
+
+
+@pytest.mark.parametrize("verb", ["transcript", "attach", "send", "retryStep"])
+def test_without_an_open_run_that_is_what_is_told(verb: str) -> None:
+    with pytest.raises(RunNotFoundError, match="No run is open"):
+        filled(verb, {}, view(), ())
+    with pytest.raises(RunNotFoundError, match="No run of 'T-1' is open"):
+        filled(verb, {"ticket": "T-1"}, view(), ())
+    whole = {"runId": "closed", "agent": "a", "index": 0}
+    assert filled(verb, dict(whole), view(), ()) == whole, "a run that is closed may still be meant by its id"

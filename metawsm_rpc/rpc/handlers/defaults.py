@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metawsm_rpc.domain.models import Agent, RunDetail
-from metawsm_rpc.errors import AmbiguousError, GuidanceNotFoundError, InvalidParamsError, StepNotFoundError
+from metawsm_rpc.errors import (
+    AmbiguousError,
+    GuidanceNotFoundError,
+    InvalidParamsError,
+    RunNotFoundError,
+    StepNotFoundError,
+)
 from metawsm_rpc.pages.address import SCHEME, parse
 from metawsm_rpc.rpc.calls.calling import check_allowed
 from metawsm_rpc.rpc.features.places import path_of
@@ -71,6 +77,8 @@ async def fill(server: "MetawsmServer", verb: str, sent: Any) -> dict[str, Any]:
     if verb not in _NEW_RUN | _OF_RUN and verb not in ("answer", "closeTicket", "content"):
         return _whole(verb, params)
     view = await server.view(root)
+    if verb in _NEW_RUN and not view.tickets:
+        await server.call(root, "tickets")  # says what is wrong with a policy that hides them
     return _whole(verb, filled(verb, params, view, documents))
 
 
@@ -128,6 +136,9 @@ def _of_run(verb: str, params: dict[str, Any], view: View, here: Here) -> dict[s
         chosen |= _run(verb, view, here)
     detail = _detail(chosen, view)
     if detail is None:
+        if (verb in _OF_AGENT and "agent" not in chosen) or (verb in _OF_STEP and "index" not in chosen):
+            meant = chosen.get("runId") or chosen.get("ticket")
+            raise RunNotFoundError(f"No run {f'of {meant!r} ' if meant else ''}is open; metawsm.run starts one.")
         return chosen
     if verb in _OF_AGENT and "agent" not in chosen:
         agent = _agent(verb, detail, chosen.get("ticket") or here.ticket, here.agent)
