@@ -6,6 +6,7 @@ its verb is called. A verb of two words, such as `ticket create`, is one entry a
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -109,8 +110,16 @@ def call(argv: Sequence[str]) -> int:
     )
     verb.arguments(parser)
     add_common(parser)
-    # A text may follow a flag: send RUN --agent NAME TEXT. Nothing after `--` is a flag.
-    return verb.call(parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words))
+    return verb.call(_parsed(parser, words))
+
+
+def _parsed(parser: Parser, words: list[str]) -> Namespace:
+    """Return the arguments. A text may follow a flag (`send RUN --agent NAME TEXT`); nothing after `--` is a flag."""
+    if "--" in words:
+        # Each of argparse's two ways refuses some command lines with `--` that the other takes.
+        with suppress(InvalidParamsError):
+            return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 def _take_word(words: list[str]) -> str | None:
