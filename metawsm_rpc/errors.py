@@ -200,3 +200,13 @@ class StoreError(MetawsmError):
     """The database is newer than the program, damaged, locked, or its disk is full."""
 
     kind, code, exit_status = "store_error", 5001, 1
+
+
+def exit_status_of(kind: str) -> int:
+    """Return the exit status of errors of a kind."""
+    pending = [MetawsmError]
+    for one in pending:
+        if one.kind == kind:
+            return one.exit_status
+        pending += one.__subclasses__()
+    raise AssertionError(f"there is no error of the kind {kind!r}")

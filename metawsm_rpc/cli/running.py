@@ -13,7 +13,7 @@ from metawsm_rpc.cli.opening import service
 from metawsm_rpc.cli.progress import follow, watch
 from metawsm_rpc.cli.verbs import Verb
 from metawsm_rpc.domain.models import Run, RunStatus
-from metawsm_rpc.errors import StepFailedError
+from metawsm_rpc.errors import StepFailedError, exit_status_of
 from metawsm_rpc.service import Service
 
 _GOOD = frozenset({"completed", "closed"})
@@ -72,15 +72,17 @@ def _show_stored(parsed: Namespace, stored: RunStarted) -> None:
 def _plan(parsed: Namespace) -> int:
     with service(parsed) as verbs:
         shown = verbs.plan(**_request(parsed))
-        if parsed.json:
-            output.print_json(shown)
-            return 0
+    if parsed.json:
+        output.print_json(shown)
+    elif shown.steps:
         from metawsm_rpc.cli.showing import show_steps
 
         show_steps(shown.steps)
-        for problem in shown.problems:
-            output.say(problem.message, colour="red")
-        return 0
+    for problem in () if parsed.json else shown.problems:
+        output.say(f"metawsm: {problem.message}", colour="red")
+        if problem.hint:
+            output.say(f"  {problem.hint}")
+    return exit_status_of(shown.problems[0].code) if shown.problems else 0
 
 
 def _see_through(verbs: Service, parsed: Namespace, run_id: str, since: int) -> Run:
@@ -305,7 +307,8 @@ Examples:
   metawsm run --ticket FIX-12 --repos app,lib --agent codex
   metawsm run --ticket A --ticket B --dry-run          store the plan only; resume runs it"""
 
-_PLAN_MORE = """Prints every command that would be run, and on standard error any problems."""
+_PLAN_MORE = """Prints every command that would be run, and on standard error any problems. With problems it exits
+as `run` would, which refuses on the first of them."""
 
 _WAIT_MORE = """Exits with 0 if the run completed or closed, with 1 if it settled otherwise or timed out."""
 

@@ -26,11 +26,13 @@ from metawsm_rpc.engine.launching import LaunchContext
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import (
     AgentNotFoundError,
+    AmbiguousError,
     DependencyMissingError,
     HostError,
     InvalidParamsError,
     MetawsmError,
     RepoNotFoundError,
+    TicketNotFoundError,
 )
 from metawsm_rpc.policy.view import ExecutionLimits, TmuxOptions, WorkspaceOptions, agent_names, profile_of
 from metawsm_rpc.ports.worktrees import Source, Worktrees
@@ -50,9 +52,9 @@ class RunRequest(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A plan, the policy to store with it, and the problems that prevent it."""
+    """A plan, None where none can be made, the policy to store with it, and what stands in its way."""
 
-    plan: Plan
+    plan: Plan | None
     policy: Mapping[str, Any]
     problems: tuple[MetawsmError, ...]
 
@@ -74,26 +76,33 @@ class Planner:
         self._problems: list[MetawsmError] = []
 
     def plan(self, request: RunRequest) -> Planned:
-        """Return the plan.
+        """Return the plan and every problem with it; where no plan can be made there is at least one.
 
-        Raises `InvalidParamsError`, `TicketNotFoundError`, `RepoNotFoundError`, `AgentNotFoundError` or
-        `DependencyMissingError` if no plan can be made.
+        Raises `InvalidParamsError` for a request that makes no sense, whatever is there.
         """
-        now = self._world.clock()
         given = request.run_id
         run_id = names.run_id(self._world.random_bytes(8)) if given is None else names.check_run_id(given)
+        strategy: Strategy = request.strategy or self._workspace.default_strategy
+        self._check_form(request, strategy)
+        try:
+            plan = self._compile(request, strategy, run_id)
+        except MetawsmError as error:
+            self._problems.append(error)
+            plan = None
+        return Planned(plan, self._policy, tuple(self._problems))
+
+    def _compile(self, request: RunRequest, strategy: Strategy, run_id: str) -> Plan | None:
+        """Return the plan of what is there; raises for what nothing can be planned without."""
+        now = self._world.clock()
         tickets = self._tickets(request)
         agents = self._agents(request)
-        strategy: Strategy = request.strategy or self._workspace.default_strategy
-        self._check_strategy(request, strategy, tickets)
-        # First, because without tickets there is nothing to plan.
         self._worktrees.version()
-        terminals = self._world.machine.terminals(self._policy)
-        terminals.version()
-        terminals.panes()  # even a version check fails if its socket is out of reach
-        workspaces = self._workspaces(request, strategy, tickets, run_id, now)
+        self._check_terminals()
+        workspaces = self._workspaces(request, strategy, tickets, run_id, now) if tickets else {}
+        if not agents or not workspaces:
+            return None
         laid_out = lay_out(run_id, workspaces)
-        plan = compile_plan(
+        return compile_plan(
             PlanRequest(
                 run_id=run_id,
                 tickets=tickets,
@@ -110,7 +119,14 @@ class Planner:
                 at=timestamp(now),
             )
         )
-        return Planned(plan, self._policy, tuple(self._problems))
+
+    def _check_terminals(self) -> None:
+        terminals = self._world.machine.terminals(self._policy)
+        try:
+            terminals.version()
+            terminals.panes()  # its socket can be out of reach
+        except (DependencyMissingError, HostError) as error:
+            self._problems.append(error)
 
     def _launches(
         self, run_id: str, agents: tuple[PlannedAgent, ...], workspaces: tuple[Workspace, ...]
@@ -147,47 +163,60 @@ class Planner:
 
     # --- what was asked for ---
 
-    def _tickets(self, request: RunRequest) -> tuple[str, ...]:
+    def _check_form(self, request: RunRequest, strategy: str) -> None:
         if not request.tickets:
             raise InvalidParamsError("Name at least one ticket; `metawsm tickets` lists them.")
-        wanted = tuple(dict.fromkeys(names.check_ticket(ticket) for ticket in request.tickets))
+        for ticket in request.tickets:
+            names.check_ticket(ticket)
+        for agent in set(request.agents or ()).difference(agent_names(self._policy)):
+            names.check_agent(agent)
+        if strategy == "create" and request.source:
+            raise InvalidParamsError("A source workspace goes with the strategies fork and reuse, not with create.")
+        if strategy != "create" and not request.source:
+            raise InvalidParamsError(f"The strategy {strategy} needs the name of a source workspace (--source).")
+        if strategy == "reuse" and len(set(request.tickets)) > 1:
+            raise InvalidParamsError("A workspace can be reused for one ticket at a time; run the tickets one by one.")
+        if strategy != "create" and request.base_branch:
+            raise InvalidParamsError(f"With {strategy} the base is the source workspace's; leave out the base branch.")
+
+    def _tickets(self, request: RunRequest) -> tuple[str, ...]:
         tickets = self._world.machine.tickets(self._policy)
-        return tuple(tickets.find(ticket).ticket for ticket in wanted)
+        found = []
+        for ticket in dict.fromkeys(map(names.check_ticket, request.tickets)):
+            try:
+                found.append(tickets.find(ticket).ticket)
+            except (TicketNotFoundError, AmbiguousError) as error:
+                self._problems.append(error)
+        return tuple(found)
 
     def _agents(self, request: RunRequest) -> tuple[PlannedAgent, ...]:
         profiles = [profile["name"] for profile in self._policy["agent_profiles"] if profile["command"]]
         wanted = request.agents or agent_names(self._policy)
         if not wanted:
-            raise InvalidParamsError(
+            error = InvalidParamsError(
                 "The policy names no agents; name one, or one of the profiles "
                 f"({', '.join(profiles)}), or add agents to .metawsm/policy.json.",
                 hint="`metawsm policy init` writes a policy to start from.",
             )
-        for name in wanted:
-            if name not in agent_names(self._policy):
-                self._add_agent(names.check_agent(name), profiles)
-        return tuple(PlannedAgent(name, profile_of(self._policy, name).profile) for name in dict.fromkeys(wanted))
+            self._problems.append(error)
+        found = [name for name in dict.fromkeys(wanted) if self._knows(name, profiles)]
+        return tuple(PlannedAgent(name, profile_of(self._policy, name).profile) for name in found)
 
-    def _add_agent(self, name: str, profiles: list[str]) -> None:
+    def _knows(self, name: str, profiles: list[str]) -> bool:
         """Let a profile's name stand for an agent of that profile, unless the agent has to bring a command."""
+        if name in agent_names(self._policy):
+            return True
         if name not in profiles:
             known = ", ".join(agent_names(self._policy)) or "none"
-            raise AgentNotFoundError(
+            error = AgentNotFoundError(
                 f"There is no agent {name!r}; the policy has: {known}.",
                 hint=f"The name of a profile with a command will also do: {', '.join(profiles)}.",
             )
+            self._problems.append(error)
+            return False
         added: dict[str, Any] = {"name": name, "profile": name, "command": None, "env": {}}
         self._policy = {**self._policy, "agents": [*self._policy["agents"], added]}
-
-    def _check_strategy(self, request: RunRequest, strategy: str, tickets: tuple[str, ...]) -> None:
-        if strategy == "create" and request.source:
-            raise InvalidParamsError("A source workspace goes with the strategies fork and reuse, not with create.")
-        if strategy != "create" and not request.source:
-            raise InvalidParamsError(f"The strategy {strategy} needs the name of a source workspace (--source).")
-        if strategy == "reuse" and len(tickets) > 1:
-            raise InvalidParamsError("A workspace can be reused for one ticket at a time; run the tickets one by one.")
-        if strategy != "create" and request.base_branch:
-            raise InvalidParamsError(f"With {strategy} the base is the source workspace's; leave out the base branch.")
+        return True
 
     # --- workspaces ---
 
@@ -197,7 +226,9 @@ class Planner:
         if strategy == "reuse":
             return {tickets[0]: self._reused(request)}
         repos = self._forked_repos(request) if strategy == "fork" else self._base_repos(request)
-        planned = {}
+        planned: dict[str, PlannedWorkspace] = {}
+        if not repos:
+            return planned
         for ticket, name in names.workspace_names(tickets, run_id).items():
             path = self._folders.workspace_path(self._workspace.directory, name, now)
             branch = f"{self._workspace.branch_prefix}/{name}"
@@ -207,7 +238,13 @@ class Planner:
         return planned
 
     def _base_repos(self, request: RunRequest) -> tuple[PlannedRepo, ...]:
-        return tuple(self._based(source, request.base_branch) for source in self._sources(request.repos))
+        found = []
+        for source in self._sources(request.repos):
+            try:
+                found.append(self._based(source, request.base_branch))
+            except (InvalidParamsError, HostError) as error:
+                self._problems.append(error)
+        return tuple(found)
 
     def _sources(self, wanted: tuple[str, ...] | None) -> tuple[Source, ...]:
         found = {source.name: source for source in self._worktrees.sources()}
@@ -216,10 +253,10 @@ class Planner:
             return (self._only(tuple(found.values()), listed),)
         for name in wanted:
             if name not in found:
-                raise self._worktrees.problem(name) or RepoNotFoundError(
-                    f"There is no repository {name!r}; there are: {listed}."
-                )
-        return tuple(found[name] for name in dict.fromkeys(wanted))
+                why = self._worktrees.problem(name)
+                error = why or RepoNotFoundError(f"There is no repository {name!r}; there are: {listed}.")
+                self._problems.append(error)
+        return tuple(found[name] for name in dict.fromkeys(wanted) if name in found)
 
     def _only(self, found: tuple[Source, ...], listed: str) -> Source:
         """Return the default repository when none is named.

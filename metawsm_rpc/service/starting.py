@@ -40,7 +40,7 @@ class Starting(RootService):
         )
         self._check_free(run_id)
         planned = planning.Planner(self.world, self._root_policy.data()).plan(request)
-        if planned.problems:
+        if planned.problems or planned.plan is None:
             raise planned.problems[0]
         new = planned.plan.run.run_id
         lease = self.world.store.acquire(new)
@@ -85,7 +85,8 @@ class Starting(RootService):
             tuple(tickets), _tuple(repos), _tuple(agents), strategy, source, base_branch, run_id
         )
         planned = planning.Planner(self.world, self._root_policy.data()).plan(request)
-        return answers.PlanShown(planned.plan.steps, tuple(map(planning.as_problem, planned.problems)))
+        steps = planned.plan.steps if planned.plan else ()
+        return answers.PlanShown(steps, tuple(map(planning.as_problem, planned.problems)))
 
     def _check_free(self, run_id: str | None) -> None:
         """Raise `InvalidParamsError` for the id of an existing run, without disturbing its driver."""

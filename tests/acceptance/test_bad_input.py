@@ -26,6 +26,14 @@ def cli(root: Root, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 # --- what is not there ---
 
 
+def assert_told(ran: Ran, code: int, *words: str) -> None:
+    """Assert that a plan came with a problem, whatever of it can be planned."""
+    assert ran.code == code, ran
+    assert ran.err.startswith("metawsm: ")
+    for word in words:
+        assert word in ran.err, ran
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -52,8 +60,28 @@ def cli(root: Root, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 def test_a_run_of_what_is_not_there_is_refused(cli: Cli, arguments: list[str], code: int, words: list[str]) -> None:
     with nothing_made(cli.root):
         assert_refused(cli("run", *arguments, code=None), code, *words)
-    assert_refused(cli("plan", *arguments, code=None), code, *words)
+    assert_told(cli("plan", *arguments, code=None), code, *words)
     assert not (cli.root.path / ".metawsm" / "metawsm.db").exists()
+
+
+def test_a_plan_shows_what_can_be_planned_and_every_problem_with_the_rest(cli: Cli, path_of_ones_own: Path) -> None:
+    (path_of_ones_own / "tmux").unlink()
+    agents = ["--agent", "nobody", "--agent", "worker", "--agent", "codex"]
+    asked = ["--ticket", "T-404", "--ticket", "T-1", "--repos", "app,nope", *agents]
+    shown = cli.ask("plan", *asked, code=3)
+    assert [problem["code"] for problem in shown["problems"]] == [
+        "ticket_not_found",
+        "agent_not_found",
+        "dependency_missing",
+        "repo_not_found",
+        "dependency_missing",
+    ]
+    assert shown["steps"][0]["name"] == "verify T-1"
+    assert {step["repo"] for step in shown["steps"]} == {"app", None}
+    without = cli.ask("plan", "--ticket", "T-404", code=3)
+    assert without["steps"] == []
+    assert "T-404" in without["problems"][0]["message"]
+    assert_refused(cli("run", *asked, code=3), 3, "T-404")
 
 
 def test_a_refused_run_makes_no_root_of_the_folder_that_it_was_typed_in(
@@ -61,8 +89,8 @@ def test_a_refused_run_makes_no_root_of_the_folder_that_it_was_typed_in(
 ) -> None:
     stray = Root(tmp_path / "stray")
     cli = Cli(stray, capfd, monkeypatch)
-    for verb in ("run", "plan"):
-        assert_refused(cli(verb, "--ticket", "T-1", code=3), 3, "T-1", "metawsm ticket create")
+    assert_refused(cli("run", "--ticket", "T-1", code=3), 3, "T-1", "metawsm ticket create")
+    assert_told(cli("plan", "--ticket", "T-1", code=3), 3, "T-1", "metawsm ticket create")
     for looking in (["status"], ["runs"], ["history"], ["tickets"]):
         assert "yet" in cli(*looking).err
     assert_refused(cli("status", "r1", code=3), 3, "no runs here yet")
@@ -319,8 +347,8 @@ def test_tmux_and_git_that_are_missing_or_too_old_are_told_with_the_version_that
             assert "✗ " + program in cli("doctor", code=6).out
             (path_of_ones_own / program).symlink_to(was)
             fake(path_of_ones_own, program, f'case "$*" in *version*|-V) echo "{said}";; *) exec {was} "$@";; esac')
-            for verb in ("run", "plan"):
-                assert_refused(cli(verb, "--ticket", "T-1", code=6), 6, said.removeprefix("git version "), needed)
+            assert_refused(cli(*run, code=6), 6, said.removeprefix("git version "), needed)
+            assert_told(cli("plan", *run[1:], code=6), 6, said.removeprefix("git version "), needed)
             assert needed in cli("doctor", code=6).out
             (path_of_ones_own / program).unlink()
             (path_of_ones_own / "away").rename(path_of_ones_own / program)
@@ -338,7 +366,7 @@ def test_an_agents_program_that_is_not_installed_is_found_before_anything_is_mad
             flags = [word for agent in agents for word in ("--agent", agent)]
             assert_refused(cli("run", "--ticket", "T-1", *flags, code=6), 6, f"'{agents[-1]}'", "install it")
     assert not (cli.root.path / ".metawsm" / "metawsm.db").exists()
-    shown = cli("plan", "--ticket", "T-1", "--agent", "codex")
+    shown = cli("plan", "--ticket", "T-1", "--agent", "codex", code=6)
     assert "start codex on T-1" in shown.out
     assert "'codex'" in shown.err
 

@@ -207,10 +207,12 @@ def test_a_status_that_no_run_has_is_told_of_with_those_that_there_are(wire: Wir
 
 
 def test_a_plan_takes_what_a_run_takes(wire: Wire) -> None:
-    kinds = [
-        wire.error(f"metawsm/{verb}", {"tickets": ["T"], "dryRun": True})["data"]["kind"] for verb in ("run", "plan")
-    ]
-    assert kinds[0] == kinds[1]
+    params = {"tickets": ["T"], "dryRun": True}
+    refused = wire.error("metawsm/run", params)
+    planned = wire.ask("metawsm/plan", params)
+    assert planned["steps"] == []
+    assert planned["problems"][0]["code"] == refused["data"]["kind"]
+    assert planned["problems"][0]["message"] == refused["message"]
     assert wire.error("metawsm/plan", {"tickets": [], "dryRun": True})["message"].startswith("Name at least one ticket")
 
 
