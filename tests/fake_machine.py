@@ -186,6 +186,10 @@ class FakeFolders:
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
         return False
 
+    @contextmanager
+    def claiming(self, paths: AgentPaths, what: str) -> Iterator[bool]:
+        yield True
+
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
         self.boxes.get(paths.drop_box, {}).pop(dropped_id, None)
 

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 from metawsm_rpc.cli import output
 from metawsm_rpc.domain.clock import seconds
 from metawsm_rpc.domain.health import duration
-from metawsm_rpc.domain.models import Agent, Event, Guidance, Merge, Repo, Run, RunDetail, RunSummary, Step, Workspace
+from metawsm_rpc.domain.models import (
+    LIVE,
+    Agent,
+    Event,
+    Guidance,
+    Merge,
+    Repo,
+    Run,
+    RunDetail,
+    RunSummary,
+    Step,
+    Workspace,
+)
 
 if TYPE_CHECKING:
     from metawsm_rpc.answers import Diffs
@@ -52,6 +64,7 @@ def show_run(detail: RunDetail) -> None:
     if unfinished:
         show_steps(unfinished)
     _show_questions(detail.guidance)
+    _show_undelivered(detail)
 
 
 def _headline(run: Run) -> None:
@@ -232,6 +245,17 @@ def _show_questions(guidance: Iterable[Guidance]) -> None:
         for choice in question.choices:
             output.line(f"    - {output.indented(choice, 6)}")
         output.line(f'    metawsm answer {question.id} "…"')
+
+
+def _show_undelivered(detail: RunDetail) -> None:
+    """Print the answers of which nobody knows that they have arrived, of agents that could still use them."""
+    live = {(agent.ticket, agent.name) for agent in detail.agents if agent.status in LIVE}
+    for question in detail.guidance:
+        is_owed = question.status == "answered" and question.delivered_at is None
+        if is_owed and (question.ticket, question.agent) in live:
+            asked = output.indented(question.question, 6)
+            output.line(f"  {question.agent} on {question.ticket} may not have the answer to: {asked}", colour="yellow")
+            output.line(f"    again: metawsm answer {question.id} {shlex.quote(question.answer or '')}")
 
 
 def show_events(events: Iterable[Event], *, of_one_run: bool, empty: str) -> None:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from metawsm_rpc.domain.models import LIVE, Agent, Event, Guidance
+from metawsm_rpc.domain.models import Event, Guidance
 from metawsm_rpc.domain.typed_text import typed_text
-from metawsm_rpc.engine import mailbox, sending, signals
+from metawsm_rpc.engine import delivery, signals
 from metawsm_rpc.engine.signals import Signal
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import IllegalTransitionError, MetawsmError, StoreError
-from metawsm_rpc.policy.view import profile_of
+from metawsm_rpc.errors import IllegalTransitionError, StoreError
 
 _LOOK_SECONDS = 0.05
 
@@ -98,23 +97,21 @@ def _await(world: World, guidance_id: str) -> Guidance:
 
 
 def answer(world: World, guidance_id: str, text: str) -> Answered:
-    """Answer a question, and deliver the answer to the waiting process, or else to the agent's terminal.
+    """Answer a question, and bring the answer to the process that waits for it, else to the agent's input.
 
-    Raises `GuidanceNotFoundError`, `InvalidParamsError` for an unusable text, or `IllegalTransitionError` when
-    the question is no longer open.
+    The same answer again brings one that has not arrived. Raises `GuidanceNotFoundError`,
+    `InvalidParamsError` for what is no text, or `IllegalTransitionError` when the question is not open any more.
     """
     typed_text(text)
     question = world.store.guidance(guidance_id)
-    with world.store.transaction() as transaction:
-        if not transaction.answer(guidance_id, text):
-            raise _not_open(world.store.guidance(guidance_id))
-    mailbox.hand_over(world, [world.store.guidance(guidance_id)])
-    if _is_taken(world, question):
-        return Answered(world.store.guidance(guidance_id), None)
-    reason = _type(world, question, text)
-    if reason is None:
+    with delivery.bringing(world, question) as is_ours:
         with world.store.transaction() as transaction:
-            transaction.delivered(guidance_id)
+            is_new = transaction.answer(guidance_id, text)
+        question = world.store.guidance(guidance_id)
+        is_owed = question.status == "answered" and question.answer == text and question.delivered_at is None
+        if not is_new and not (is_ours and is_owed):
+            raise _not_open(question)
+        reason = delivery.bring(world, question)
     return Answered(world.store.guidance(guidance_id), reason)
 
 
@@ -130,41 +127,3 @@ def _not_open(question: Guidance) -> IllegalTransitionError:
         "tells the agent something else.",
         details={"status": question.status, "answer": question.answer},
     )
-
-
-def _is_taken(world: World, question: Guidance) -> bool:
-    """Return whether a waiting process has picked up the answer."""
-    folders = world.machine.folders()
-    paths = folders.paths(question.run_id, question.ticket, question.agent)
-    deadline = time.monotonic() + _TAKING_SECONDS
-    while True:
-        is_awaited = folders.is_awaited(paths, question.id)
-        if world.store.guidance(question.id).delivered_at is not None:
-            return True
-        if not is_awaited or time.monotonic() > deadline:
-            # A process that waits but is slow, as under load, will still pick it up.
-            return is_awaited
-        time.sleep(_LOOK_SECONDS)
-
-
-def _type(world: World, question: Guidance, text: str) -> str | None:
-    """Type an answer into the agent's terminal; returns the reason if it was not delivered."""
-    agent = _asker(world, question)
-    if agent.status not in LIVE:
-        return f"it is {agent.status}"
-    if not sending.reads_input(profile_of(world.store.policy(agent.run_id), agent.name)):
-        return "nobody waits for it, and its program reads no input"
-    try:
-        sent = sending.send(world, agent, text, occasion="answer")
-    except MetawsmError as error:
-        return error.message.removesuffix(".")
-    return None if sent.delivered else sent.reason
-
-
-def _asker(world: World, question: Guidance) -> Agent:
-    (agent,) = (
-        one
-        for one in world.store.agents(question.run_id)
-        if (one.ticket, one.name) == (question.ticket, question.agent)
-    )
-    return agent

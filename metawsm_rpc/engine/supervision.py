@@ -9,8 +9,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from metawsm_rpc.domain.models import LIVE, Event
+from metawsm_rpc.engine import delivery
 from metawsm_rpc.engine.drives import Drives
 from metawsm_rpc.engine.probing import Prober
 from metawsm_rpc.engine.sweeping import Living, Sweeper
@@ -271,6 +273,8 @@ class Supervisor:
         for launch, one in self._living.items():
             self._watch.follow(launch, one.pid, one.drop_box)
         self._take_up()
+        for question in self._world.store.undelivered():
+            self.aside(f"answer {question.id}", partial(delivery.bring_late, self._world, question.id))
         pause = min(max(SWEEP_SECONDS, self._took / SHARE), _LONGEST_SWEEP_SECONDS)
         is_looked_at = began - self._looked < _INTEREST_SECONDS
         self._next_sweep = self._swept + (_EAGER_SECONDS if is_looked_at else pause)

@@ -146,11 +146,7 @@ class LocalFolders:
     def awaiting(self, paths: AgentPaths, guidance_id: str) -> Iterator[None]:
         """Mark, within the block, that this process waits for the answer to a question; several processes may."""
         mark = _waiting_mark(paths, guidance_id)
-        try:
-            Path(paths.drop_box).mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
+        descriptor = _opened_mark(paths, mark)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield
@@ -160,6 +156,20 @@ class LocalFolders:
         # Only when nobody waits any more: the mark of another waiting process must stay.
         Path(mark).unlink(missing_ok=True)
         os.close(descriptor)
+
+    @contextlib.contextmanager
+    def claiming(self, paths: AgentPaths, what: str) -> Iterator[bool]:
+        """Claim something of the agent for this process; the block is given False while a live one has it."""
+        mark = _waiting_mark(paths, what)
+        descriptor = _claimed(paths, mark)
+        if descriptor is None:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            Path(mark).unlink(missing_ok=True)
+            os.close(descriptor)
 
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
         """Return whether a live process waits for the answer: the kernel releases a dead one's lock."""
@@ -210,6 +220,29 @@ def _waiting_mark(paths: AgentPaths, guidance_id: str) -> str:
     from hashlib import sha256
 
     return f"{paths.drop_box}/.wait-{sha256(guidance_id.encode()).hexdigest()[:32]}"
+
+
+def _opened_mark(paths: AgentPaths, mark: str) -> int:
+    try:
+        Path(paths.drop_box).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(mark, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
+
+
+def _claimed(paths: AgentPaths, mark: str) -> int | None:
+    """Return the lock of a mark, None while somebody else has it."""
+    while True:
+        descriptor = _opened_mark(paths, mark)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        # Who had it may have removed the mark since it was opened here.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
 
 
 def _text(file: Path) -> str:

@@ -56,6 +56,9 @@ class Folders(Protocol):
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
         """Return whether a live process waits for the answer to a question of the agent."""
 
+    def claiming(self, paths: AgentPaths, what: str) -> AbstractContextManager[bool]:
+        """Claim something of the agent for this process; the block is given False while a live one has it."""
+
     def workspace_path(self, directory: str, name: str, now: float) -> str:
         """Return the path for a new workspace: `<directory>/<local date>/<name>`, as wsm lays it out."""
 

@@ -133,6 +133,12 @@ class Transaction(Protocol):
     def answer(self, guidance_id: str, answer: str) -> bool:
         """Answer a pending question; return False when it is no longer pending."""
 
+    def begin_typing(self, guidance_id: str) -> bool:
+        """Record that an answer is about to be typed; return False when it was delivered, or may have been.
+
+        It may have been when somebody began to type it and nothing says how that ended.
+        """
+
     def delivered(self, guidance_id: str) -> None:
         """Record that the agent has received the answer."""
 
@@ -190,6 +196,9 @@ class Store(Protocol):
 
     def questions(self, run_id: str) -> tuple[Guidance, ...]:
         """Return all questions of a run, oldest first."""
+
+    def undelivered(self) -> tuple[Guidance, ...]:
+        """Return the answered questions of agents at work of which nothing says whether the answer arrived."""
 
     def guidance(self, guidance_id: str) -> Guidance:
         """Return a question. Raises `GuidanceNotFoundError`."""

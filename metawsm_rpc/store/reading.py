@@ -140,6 +140,26 @@ def questions(connection: sqlite3.Connection, run_id: str) -> tuple[Guidance, ..
     return tuple(map(rows.guidance, found))
 
 
+def undelivered(connection: sqlite3.Connection) -> tuple[Guidance, ...]:
+    """Return the answered questions of agents at work of which nothing says whether the answer arrived."""
+    found = connection.execute(
+        f"SELECT {rows.GUIDANCE_COLUMNS} FROM guidance WHERE status = 'answered' AND delivered_at IS NULL "
+        "AND EXISTS (SELECT 1 FROM agents WHERE run_id = guidance.run_id AND ticket = guidance.ticket "
+        "AND name = guidance.agent AND status IN ('running', 'idle', 'waiting', 'stalled')) ORDER BY asked_at, rowid"
+    )
+    asked = map(rows.guidance, found.fetchall())
+    return tuple(one for one in asked if last_of_guidance(connection, one) in ("answer", "ask_again", "type"))
+
+
+def last_of_guidance(connection: sqlite3.Connection, of: Guidance) -> str:
+    """Return the type of the last event of a question."""
+    row = connection.execute(
+        "SELECT type FROM events WHERE run_id = ? AND entity = 'guidance' AND entity_id = ? ORDER BY seq DESC LIMIT 1",
+        (of.run_id, of.id),
+    ).fetchone()
+    return str(row["type"])
+
+
 def guidance(connection: sqlite3.Connection, guidance_id: str) -> Guidance:
     """Return a question. Raises `GuidanceNotFoundError`."""
     row = connection.execute(f"SELECT {rows.GUIDANCE_COLUMNS} FROM guidance WHERE id = ?", (guidance_id,)).fetchone()

@@ -79,6 +79,11 @@ class SqliteStore:
         with self._database.snapshot() as connection:
             return reading.questions(connection, run_id)
 
+    def undelivered(self) -> tuple[Guidance, ...]:
+        """Return the answered questions of agents at work of which nothing says whether the answer arrived."""
+        with self._database.snapshot() as connection:
+            return reading.undelivered(connection)
+
     def guidance(self, guidance_id: str) -> Guidance:
         """Return a question. Raises `GuidanceNotFoundError`."""
         with self._database.snapshot() as connection:

@@ -285,6 +285,21 @@ class StoreTransaction:
             self._touched[run_id] = None
         return bool(changed)
 
+    def begin_typing(self, guidance_id: str) -> bool:
+        """Note that an answer is about to be typed; False when it was delivered, or may have been.
+
+        The caller is the only one who brings it: who began to type it before was cut off.
+        """
+        question = reading.guidance(self._connection, guidance_id)
+        last = reading.last_of_guidance(self._connection, question)
+        if last == "type":
+            message = "whoever typed the answer was cut off, so it may have arrived"
+            self._event(question.run_id, "guidance", guidance_id, "doubt", None, None, message, None)
+        if question.delivered_at is not None or last in ("type", "doubt"):
+            return False
+        self._event(question.run_id, "guidance", guidance_id, "type", None, None, None, None)
+        return True
+
     def delivered(self, guidance_id: str) -> None:
         """Record that the agent has received the answer."""
         changed = self._connection.execute(

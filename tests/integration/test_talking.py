@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ import pytest
 from conftest import Root
 from engine_support import RUN, WAITS, Runs, process, runs_on, until
 
+from metawsm_rpc.engine import delivery
 from metawsm_rpc.errors import IllegalTransitionError, InvalidParamsError, StoreError
+from metawsm_rpc.ports.store import Lease
+from metawsm_rpc.store.store import SqliteStore
 from metawsm_rpc.store.transaction import StoreTransaction
 
 PROGRAM = shlex.join([sys.executable, str(Path(__file__).with_name("prompting_program.py"))])
@@ -79,6 +84,30 @@ def pending(runs: Runs, count: int = 1) -> list[Any]:
         return found if len(found) == count else []
 
     return until(questions)  # type: ignore[no-any-return]
+
+
+def killed(act: Callable[[], object], after: str) -> bool:
+    """Do something in another process, killed when it has written an event of this type; returns whether it did."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pytest's own threads do not mind
+        pid = os.fork()
+    if pid == 0:
+        try:
+            transaction = SqliteStore.transaction
+
+            @contextmanager
+            def mortal(self: SqliteStore, lease: Lease | None = None) -> Iterator[Any]:
+                before = self.seq()
+                with transaction(self, lease) as under_way:
+                    yield under_way
+                if after in {event.type for event in self.events(before)}:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            SqliteStore.transaction = mortal  # type: ignore[method-assign]
+            act()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
 class TestSending:
@@ -323,6 +352,66 @@ class TestAnAnswer:
             runs.verbs.answer(asked, "that")
         assert caught.value.details == {"status": "answered", "answer": "this"}
         assert received(runs) == ["this"]
+
+
+class TestAnAnswerThatIsCutOff:
+    """Whoever brings it is killed when the answer is on record, or when it is on record that it is typed now."""
+
+    def test_before_it_was_typed_is_brought_when_it_is_given_again(self, a_root: Root) -> None:
+        asked = self.cut_off(a_root, "answer")
+        with runs_on(a_root) as runs:
+            with pytest.raises(IllegalTransitionError, match="answered already"):
+                runs.verbs.answer(asked, "that")
+            assert runs.verbs.answer(asked, "this").reason is None
+            assert received(runs) == ["this"]
+            assert runs.store.undelivered() == ()
+
+    def test_while_it_was_typed_is_doubted_and_never_typed_again(self, a_root: Root) -> None:
+        asked = self.cut_off(a_root, "type")
+        with runs_on(a_root) as runs:
+            for _ in range(2):
+                answered = runs.verbs.answer(asked, "this")
+                assert "it may be there already" in (answered.reason or "")
+                assert answered.guidance.delivered_at is None
+            assert received(runs) == []
+            assert len(runs.events("doubt")) == 1
+            shown = runs.root.metawsm("status", RUN).out
+            assert "worker on T-1 may not have the answer to: Which one?" in shown
+            assert f"again: metawsm answer {asked} this" in shown
+            assert runs.store.undelivered() == ()
+
+    @pytest.mark.parametrize(("after", "last", "arrives"), [("answer", "deliver", ["this"]), ("type", "doubt", [])])
+    def test_is_brought_or_doubted_by_the_supervisor(
+        self, a_root: Root, after: str, last: str, arrives: list[str]
+    ) -> None:
+        self.cut_off(a_root, after)
+        with runs_on(a_root) as runs, runs.verbs.supervise():
+            until(lambda: runs.events(last))
+            assert received(runs) == arrives
+
+    def test_that_is_on_its_way_is_brought_by_nobody_else(self, runs: Runs) -> None:
+        begin(runs, claude())
+        asked = say(runs, "guidance", "Which one?")
+        assert asked is not None
+        with runs.store.transaction() as transaction:
+            transaction.answer(asked, "this")
+        with delivery.bringing(runs.verbs.world, runs.store.guidance(asked)) as is_ours:
+            assert is_ours
+            delivery.bring_late(runs.verbs.world, asked)
+            with pytest.raises(IllegalTransitionError, match="answered already"):
+                runs.verbs.answer(asked, "this")
+        assert received(runs) == []
+        delivery.bring_late(runs.verbs.world, asked)
+        assert received(runs) == ["this"]
+
+    def cut_off(self, root: Root, after: str) -> str:
+        """Let an answer be cut off; returns the id of its question."""
+        with runs_on(root) as runs:
+            begin(runs, claude())
+            asked = say(runs, "guidance", "Which one?")
+            assert asked is not None
+        assert killed(lambda: Runs(root).verbs.answer(asked, "this"), after)
+        return asked
 
 
 class TestAQuestion:
