@@ -22,6 +22,9 @@ PACE = "DEMO_PACE"
 _LOOK_SECONDS = 0.2
 _PATIENCE_SECONDS = 60.0
 
+_IN_THE_WAY = ("index.lock", "cannot lock ref")
+"""What git says when another one is at work in the same worktree: just now, or since it has looked at the branch."""
+
 
 class Brief(NamedTuple):
     """What a brief says: who this is, on which ticket, and where each repository's worktree is."""
@@ -127,13 +130,15 @@ def _has_commit(worktree: Path, subject: str) -> bool:
 
 
 def _git(worktree: Path, *arguments: str, options: Sequence[str] = ()) -> str:
-    """Run git, again while the other agent holds a lock of the shared worktree."""
+    """Run git, again while the other agent holds a lock of the shared worktree, or has moved its branch meanwhile."""
     until = time.monotonic() + _PATIENCE_SECONDS
+    argv = ["git", *options, *arguments]
+    plain = {**os.environ, "LC_ALL": "C"}
     while True:
-        done = subprocess.run(["git", *options, *arguments], cwd=worktree, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, cwd=worktree, env=plain, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return done.stdout
-        if time.monotonic() > until or "index.lock" not in done.stderr:
+        if time.monotonic() > until or not any(sign in done.stderr for sign in _IN_THE_WAY):
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.strip()}")
         time.sleep(_LOOK_SECONDS)
 

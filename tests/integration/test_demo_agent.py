@@ -64,6 +64,18 @@ def test_a_commit_waits_while_the_other_agent_holds_the_lock(tmp_path: Path) -> 
     assert git(worktree, "log", "-1", "--format=%s") == "Mine"
 
 
+def test_a_commit_is_made_again_when_the_other_agent_was_quicker(tmp_path: Path) -> None:
+    worktree = make_repository(tmp_path / "api")
+    (worktree / "new.txt").write_text("mine\n")
+    hook = worktree / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    theirs = "git update-ref HEAD $(git commit-tree -p HEAD -m Theirs 'HEAD^{tree}')"
+    hook.write_text(f"#!/bin/sh\n[ -e '{tmp_path}/once' ] && exit\ntouch '{tmp_path}/once'\n{theirs}\n")
+    hook.chmod(0o755)
+    commit(worktree, ["new.txt"], "Mine", author="coder")
+    assert git(worktree, "log", "-2", "--format=%s").split() == ["Mine", "Theirs"]
+
+
 def test_what_git_refuses_for_another_reason_is_told(tmp_path: Path) -> None:
     worktree = make_repository(tmp_path / "api")
     with pytest.raises(RuntimeError, match=r"git add failed: .*nowhere"):
