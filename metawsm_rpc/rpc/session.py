@@ -13,9 +13,10 @@ from metawsm_rpc.errors import MetawsmError
 from metawsm_rpc.rpc.connection.client import Client
 from metawsm_rpc.rpc.connection.options import Options
 from metawsm_rpc.rpc.connection.protocol import MetawsmProtocol
+from metawsm_rpc.rpc.connection.texts import opened
 from metawsm_rpc.rpc.connection.transport import Writer
 from metawsm_rpc.rpc.memory import Memory
-from metawsm_rpc.rpc.roots import Root, Roots
+from metawsm_rpc.rpc.roots import Root, Roots, path_of
 from metawsm_rpc.rpc.threads import Threads
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SCHEME = "metawsm"
 """The scheme of virtual documents, and the prefix of verbs."""
+
+_LONGEST_BYTES = 8 * 1024 * 1024
+"""Longer files are read only when they are open in the editor."""
 
 
 class Session(LanguageServer):
@@ -60,6 +64,11 @@ class Session(LanguageServer):
         """Return what editors are shown of a root, as it is now."""
         return await self.threads.on("looks", lambda: root.views.current())  # noqa: PLW0108 - the root is opened on the thread
 
+    async def text(self, uri: str) -> str | None:
+        """Return the text of a file as it is typed where it is open, else as it is saved; None for what is no text."""
+        document = opened(self.workspace, uri)
+        return document.source if document is not None else await self.threads.on("looks", _saved, uri)
+
     def spawn(self, job: Coroutine[Any, Any, Any]) -> None:
         """Do something in the background; what goes wrong is told to the log."""
         task = self.loop.create_task(job)
@@ -75,3 +84,13 @@ class Session(LanguageServer):
         """Tell the log of what should not have happened; what a person can act on is told by its answer."""
         if not isinstance(error, MetawsmError):
             self.client.log("".join([f"{doing}: ", *traceback.format_exception(error)]), types.MessageType.Error)
+
+
+def _saved(uri: str) -> str | None:
+    path = path_of(uri)
+    try:
+        if path is None or not path.is_file() or path.stat().st_size > _LONGEST_BYTES:
+            return None
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        return None

@@ -58,3 +58,21 @@ def test_a_policy_is_checked_in_a_folder_of_any_name(named: Root, wire: Wire) ->
     wire.until(lambda: "policy-unknown-key" in wire.codes())
     (shown,) = wire.diagnostics()[policy.as_uri()]
     assert shown["range"] == {"start": {"line": 0, "character": 15}, "end": {"line": 0, "character": 22}}
+
+
+def test_what_is_not_open_is_read_as_it_is_saved(named: Root, wire: Wire) -> None:
+    wire.ask("metawsm/createTicket", {"ticket": "T-1"})
+    notes = named.path / "my notes.md"
+    notes.write_text("T-1\n")
+    at = {"textDocument": {"uri": notes.as_uri()}, "position": {"line": 0, "character": 1}}
+    assert len(wire.ask("textDocument/documentLink", at)) == 1
+    assert "T-1" in wire.ask("textDocument/hover", at)["contents"]["value"]
+    policy = named.path / ".metawsm" / "policy.json"
+    policy.write_text('{"version": 3, ')
+    within = {"textDocument": {"uri": policy.as_uri()}, "position": {"line": 0, "character": 15}}
+    labels = {item["label"] for item in wire.ask("textDocument/completion", within)["items"]}
+    assert "agents" in labels
+    on_key = {"textDocument": {"uri": policy.as_uri()}, "position": {"line": 0, "character": 3}}
+    assert "version" in wire.ask("textDocument/hover", on_key)["contents"]["value"]
+    gone = {"textDocument": {"uri": (named.path / "gone.md").as_uri()}, "position": {"line": 0, "character": 0}}
+    assert wire.ask("textDocument/hover", gone) is None

@@ -62,7 +62,12 @@ class Calls:
 
     def _call(self, verb: Verb, sent: Any, root: Root | None, finish: Finish) -> Any:
         found, arguments = self._prepared(verb, sent, root)
-        return finish(wire(getattr(found.service, verb.method)(**arguments)))
+        answer = finish(wire(getattr(found.service, verb.method)(**arguments)))
+        if verb.name in ("createTicket", "closeTicket"):
+            # No event tells of tickets.
+            found.views.tickets_changed()
+            self._feeds.of(found).wake()
+        return answer
 
     # --- verbs that a client can follow, or cancel ---
 

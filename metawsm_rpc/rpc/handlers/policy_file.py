@@ -44,7 +44,7 @@ def is_policy(uri: str) -> bool:
 
 async def completion(server: "MetawsmServer", params: types.CompletionParams) -> types.CompletionList:
     """Answer what can stand at a position of a policy file; nothing in any other file."""
-    text = _text(server, params.text_document.uri)
+    text = await _any_text(server, params.text_document.uri)
     if text is None:
         return types.CompletionList(is_incomplete=False, items=[])
     snippets = server.client.can("textDocument.completion.completionItem.snippetSupport")
@@ -55,7 +55,7 @@ async def completion(server: "MetawsmServer", params: types.CompletionParams) ->
 
 async def hover(server: "MetawsmServer", params: types.HoverParams) -> types.Hover | None:
     """Answer what a field of a policy file means."""
-    text = _text(server, params.text_document.uri)
+    text = await _any_text(server, params.text_document.uri)
     return None if text is None else policy_hover.hover(text, params.position, server.workspace.position_codec)
 
 
@@ -89,6 +89,14 @@ def _publish(server: "MetawsmServer", uri: str, diagnostics: list[types.Diagnost
     if published.get(uri, []) != diagnostics:
         published[uri] = diagnostics
         server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics))
+
+
+async def _any_text(server: "MetawsmServer", uri: str) -> str | None:
+    """Return what stands in a policy file, open or not; None for any other."""
+    if not is_policy(uri):
+        return None
+    text = _text(server, uri)
+    return await server.text(uri) if text is None else text
 
 
 def _text(server: "MetawsmServer", uri: str) -> str | None:

@@ -46,7 +46,7 @@ async def code_actions(
 async def document_links(server: "MetawsmServer", params: types.DocumentLinkParams) -> list[types.DocumentLink]:
     """Answer the tickets that a Markdown file mentions."""
     uri = params.text_document.uri
-    text = markdown_text(server, uri)
+    text = await markdown_text(server, uri)
     if text is None:
         return []
     _, view = await _view(server, uri)
@@ -56,7 +56,7 @@ async def document_links(server: "MetawsmServer", params: types.DocumentLinkPara
 async def hover_on_ticket(server: "MetawsmServer", params: types.HoverParams) -> types.Hover | None:
     """Answer how the ticket is that a Markdown file mentions at a position."""
     uri = params.text_document.uri
-    text = markdown_text(server, uri)
+    text = await markdown_text(server, uri)
     if text is None:
         return None
     root, view = await _view(server, uri)
@@ -90,11 +90,11 @@ def open_texts(server: "MetawsmServer") -> dict[str, str]:
     return {path: document.source for document in documents if (path := path_of(document.uri)) is not None}
 
 
-def markdown_text(server: "MetawsmServer", uri: str) -> str | None:
-    """Return the text of an open Markdown document, None for any other."""
+async def markdown_text(server: "MetawsmServer", uri: str) -> str | None:
+    """Return the text of a Markdown document, open or not; None for any other."""
     document = opened(server.workspace, uri)
-    is_markdown = document is not None and (document.language_id == "markdown" or uri.lower().endswith(".md"))
-    return document.source if document is not None and is_markdown else None
+    is_markdown = uri.lower().endswith(".md") or (document is not None and document.language_id == "markdown")
+    return await server.text(uri) if is_markdown else None
 
 
 def asks(server: "MetawsmServer") -> bool:
