@@ -61,7 +61,7 @@ class Scan(NamedTuple):
 class _Level:
     """An object or list that is still open."""
 
-    def __init__(self, pointer: str, opened: int, key: Range | None, *, is_object: bool) -> None:
+    def __init__(self, pointer: str, opened: Position, key: Range | None, *, is_object: bool) -> None:
         self.pointer = pointer
         self.opened = opened
         self.key = key
@@ -77,6 +77,11 @@ class _Level:
         name, key = self.pending or ("", None)
         return f"{self.pointer}/{escape(name)}", key
 
+    def go_on(self) -> None:
+        """Move on to the next key or element."""
+        self.index += 1
+        self.pending = None
+
 
 def positions(text: str) -> dict[str, Entry]:
     """Return where the key and the value of every JSON pointer (RFC 6901) stand.
@@ -89,68 +94,76 @@ def positions(text: str) -> dict[str, Entry]:
 
 def scan(text: str) -> Scan:
     """Return the positions in a JSON text, and its duplicate keys, non-numbers and excessive depth."""
-    starts = [0, *(match.end() for match in re.finditer("\n", text))]
-    entries: dict[str, Entry] = {}
-    faults: list[Fault] = []
-    levels: list[_Level] = []
-    unusable = False
+    return _Scanner(text).scan()
 
-    def position(offset: int) -> Position:
-        line = bisect_right(starts, offset)
-        return Position(line, offset - starts[line - 1] + 1)
 
-    def place() -> tuple[str, Range | None]:
-        return levels[-1].place() if levels else ("", None)
+class _Scanner:
+    """Reads one text, token by token."""
 
-    for match in TOKEN.finditer(text):
-        lexeme, start, end = match[0], match.start(), match.end()
-        if lexeme.isspace():
-            continue
-        here = Range(position(start), position(end))
-        level = levels[-1] if levels else None
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._levels: list[_Level] = []
+        self._entries: dict[str, Entry] = {}
+        self._faults: list[Fault] = []
+        self._unusable = False
+
+    def scan(self) -> Scan:
+        for match in TOKEN.finditer(self._text):
+            lexeme = match[0]
+            here = Range(self._position(match.start()), self._position(match.end()))
+            if lexeme in "{[":
+                if len(self._levels) == MAX_DEPTH:
+                    self._refuse(here, f"This is nested more than {MAX_DEPTH} levels deep.", "Take levels out.")
+                    break
+                pointer, key = self._place()
+                self._levels.append(_Level(pointer, here.start, key, is_object=lexeme == "{"))
+            elif lexeme in "}]":
+                if self._levels:
+                    self._close(self._levels.pop(), here.end)
+            elif lexeme == ",":
+                if self._levels:
+                    self._levels[-1].go_on()
+            elif lexeme != ":" and not lexeme.isspace():
+                self._take(lexeme, here)
+        for level in self._levels:
+            self._close(level, self._position(len(self._text)))
+        return Scan(self._entries, tuple(self._faults), self._unusable)
+
+    def _take(self, lexeme: str, here: Range) -> None:
+        """Take a key or a scalar value."""
         if lexeme.startswith('"') and _has_half_pair(lexeme):
             message = "Half of a surrogate pair cannot stand in a text."
-            faults.append(Fault(here, place()[0], message, "Write the character itself, without \\u."))
-            unusable = True
-        if lexeme in "{[":
-            pointer, key = place()
-            if len(levels) == MAX_DEPTH:
-                faults.append(
-                    Fault(here, pointer, f"This is nested more than {MAX_DEPTH} levels deep.", "Take levels out.")
-                )
-                unusable = True
-                break
-            levels.append(_Level(pointer, start, key, is_object=lexeme == "{"))
-        elif lexeme in "}]":
-            if level is not None:
-                entries[level.pointer] = Entry(level.key, Range(position(level.opened), here.end))
-                levels.pop()
-        elif lexeme == ",":
-            if level is not None:
-                level.index += 1
-                level.pending = None
-        elif lexeme == ":":
-            continue
-        elif level is not None and level.is_object and level.pending is None:
+            self._refuse(here, message, "Write the character itself, without \\u.")
+        level = self._levels[-1] if self._levels else None
+        if level is not None and level.is_object and level.pending is None:
             name = _string(lexeme)
             if name in level.seen:
+                hint = "Remove one of them; the last one counts."
                 pointer = f"{level.pointer}/{escape(name)}"
-                faults.append(
-                    Fault(
-                        here, pointer, f'The key "{name}" is given twice.', "Remove one of them; the last one counts."
-                    )
-                )
+                self._faults.append(Fault(here, pointer, f'The key "{name}" is given twice.', hint))
             level.seen.add(name)
             level.pending = (name, here)
-        else:
-            pointer, key = place()
-            entries[pointer] = Entry(key, here)
-            if lexeme in _NOT_JSON:
-                faults.append(Fault(here, pointer, f"{lexeme} is not JSON.", "Write a number."))
-    end_of_text = position(len(text))
-    for level in levels:
-        entries[level.pointer] = Entry(level.key, Range(position(level.opened), end_of_text))
-    return Scan(entries, tuple(faults), unusable)
+            return
+        pointer, key = self._place()
+        self._entries[pointer] = Entry(key, here)
+        if lexeme in _NOT_JSON:
+            self._faults.append(Fault(here, pointer, f"{lexeme} is not JSON.", "Write a number."))
+
+    def _refuse(self, where: Range, message: str, hint: str) -> None:
+        """Record a fault that makes the values unusable."""
+        self._faults.append(Fault(where, self._place()[0], message, hint))
+        self._unusable = True
+
+    def _close(self, level: _Level, end: Position) -> None:
+        self._entries[level.pointer] = Entry(level.key, Range(level.opened, end))
+
+    def _place(self) -> tuple[str, Range | None]:
+        return self._levels[-1].place() if self._levels else ("", None)
+
+    def _position(self, offset: int) -> Position:
+        line = bisect_right(self._starts, offset)
+        return Position(line, offset - self._starts[line - 1] + 1)
 
 
 def position_of(text: str, offset: int) -> Position:

@@ -157,41 +157,49 @@ class _Node(NamedTuple):
 
 
 def _top_level(text: str) -> Iterator[_Node]:
-    """Yield the keys and values of the outermost mapping, alternately.
-
-    This follows YAML's events and builds no tree: a tree of very many brackets in brackets
-    overflows the stack, and inside libyaml that ends the process.
-    """
+    """Yield the keys and values of the outermost mapping, alternately."""
     import yaml
 
     depth = 0
     node = _Node(1, 1)
+    for event in _events(text):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+            if depth == 1:
+                yield node._replace(end_line=_line(event.end_mark))
+        elif isinstance(event, yaml.NodeEvent):
+            line = _line(event.start_mark)
+            if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
+                raise FrontmatterError(line, "frontmatter is lines of 'Key: value'")
+            if depth == 1 and isinstance(event, yaml.ScalarEvent):
+                # A block scalar ends where the next node begins, which is a line too late.
+                end_line = _line(event.end_mark) - (event.style in ("|", ">"))
+                yield _Node(line, end_line, event.value, plain=not event.style)
+            elif depth == 1:
+                node = _Node(line, line, items=() if isinstance(event, yaml.SequenceStartEvent) else None)
+                if isinstance(event, yaml.AliasEvent):
+                    yield node
+            elif depth == 2 and node.items is not None:
+                item = event.value if isinstance(event, yaml.ScalarEvent) else None
+                node = node._replace(items=(*node.items, item))
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if depth > _DEPTH_LIMIT:
+                raise FrontmatterError(line, "this is nested too deeply")
+
+
+def _events(text: str) -> Iterator[Any]:
+    """Yield YAML's events up to the end of the first document. Raises `FrontmatterError`.
+
+    Nothing builds a tree of them: a tree of very many brackets in brackets overflows the stack, and
+    inside libyaml that ends the process.
+    """
+    import yaml
+
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if isinstance(event, yaml.DocumentEndEvent):
                 return
-            if isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-                if depth == 1:
-                    yield node._replace(end_line=_line(event.end_mark))
-            elif isinstance(event, yaml.NodeEvent):
-                line = _line(event.start_mark)
-                if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
-                    raise FrontmatterError(line, "frontmatter is lines of 'Key: value'")
-                if depth == 1 and isinstance(event, yaml.ScalarEvent):
-                    # A block scalar ends where the next node begins, which is a line too late.
-                    end_line = _line(event.end_mark) - (event.style in ("|", ">"))
-                    yield _Node(line, end_line, event.value, plain=not event.style)
-                elif depth == 1:
-                    node = _Node(line, line, items=() if isinstance(event, yaml.SequenceStartEvent) else None)
-                    if isinstance(event, yaml.AliasEvent):
-                        yield node
-                elif depth == 2 and node.items is not None:
-                    item = event.value if isinstance(event, yaml.ScalarEvent) else None
-                    node = node._replace(items=(*node.items, item))
-                depth += isinstance(event, yaml.CollectionStartEvent)
-                if depth > _DEPTH_LIMIT:
-                    raise FrontmatterError(line, "this is nested too deeply")
+            yield event
     except yaml.MarkedYAMLError as error:
         problem = str(error.problem or error.context)
         # An unclosed bracket is noticed at the end of the text, but has to be fixed where it was opened.
