@@ -1,1 +1,1 @@
-"""The policy file: its model, its defaults, how it is read, and how old ones are brought up to date."""
+"""The policy file: its model, defaults, loading, and migration of old versions."""

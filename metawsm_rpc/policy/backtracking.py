@@ -1,8 +1,8 @@
-"""Regular expressions that could keep a program busy for ever.
+"""Detects regular expressions that could take exponential time.
 
-Python's `re` tries every way in which a repeated part can match. Where what is repeated holds a repetition or
-alternatives itself, as in `(a+)+$`, their number can double with each character of a screen, and nothing else
-runs meanwhile. Such patterns are refused by their shape: few people need them, and each can be written without.
+Python's `re` tries every way in which a repeated part can match. If the repeated part itself contains a
+repetition or alternatives, as in `(a+)+$`, their number can double with each character, and nothing else runs
+meanwhile. Such patterns are refused by their form: they are seldom needed, and can always be rewritten.
 """
 
 import re
@@ -20,11 +20,11 @@ _TOKEN = re.compile(
 )
 
 _FEW = 10
-"""A repetition of at most so many times is taken for harmless."""
+"""A repetition of at most this many times is considered harmless."""
 
 
 def may_take_forever(pattern: str) -> bool:
-    """Return whether a valid pattern repeats, without a small limit, what holds a repetition or alternatives."""
+    """Return whether a valid pattern repeats, without a small limit, a part with repetitions or alternatives."""
     outer: list[
         tuple[bool, bool]
     ] = []  # of each open group: whether the part before it has choices, whether it is atomic

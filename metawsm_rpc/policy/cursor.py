@@ -1,6 +1,6 @@
-"""What stands at a place of a JSON text while somebody types: the key or value, and what is there already.
+"""Finds what is being typed at an offset of a JSON text: a key or a value, and what precedes it.
 
-The text is mostly broken then: quotes and brackets are open, commas are missing, keys have no value.
+The text is usually broken at that moment: quotes and brackets are open, commas are missing, keys have no value.
 """
 
 import json
@@ -15,10 +15,9 @@ Role = Literal["key", "value"]
 class Cursor(NamedTuple):
     """What is being typed.
 
-    For a key, `pointer` is the object that it belongs to, and `taken` are the other keys of that
-    object. For a value, `pointer` is the value's own place. What is typed so far stands from offset
-    `start` to `end`; `has_value` says that a colon follows, `needs_comma` that a key or value follows
-    without a comma.
+    For a key, `pointer` is its object, and `taken` are the other keys of that object. For a value, `pointer` is
+    the value's own. The text typed so far is at the offsets `start` to `end`; `has_value` says that a colon
+    follows, `needs_comma` that a key or value follows without a comma.
     """
 
     role: Role
@@ -37,7 +36,7 @@ class _Token(NamedTuple):
 
 
 class _Level:
-    """An object or list that is open: `key` is the key whose value comes next."""
+    """An open object or list: `key` is the key whose value comes next."""
 
     def __init__(self, pointer: str, number: int, *, is_object: bool) -> None:
         self.pointer = pointer
@@ -59,7 +58,7 @@ class _Level:
 
 
 def cursor(text: str, offset: int) -> Cursor | None:
-    """Return what is typed at an offset; None where nothing can be, such as outside of the policy."""
+    """Return what is being typed at an offset; None where nothing can be, such as outside the policy."""
     tokens = list(_tokens(text))
     levels: list[_Level] = []
     keys: dict[int, list[tuple[int, str]]] = {}
@@ -80,7 +79,7 @@ def cursor(text: str, offset: int) -> Cursor | None:
     following = tokens[after].text if after < len(tokens) else ""
     taken = frozenset(key for start, key in keys.get(level.number, ()) if start != token.start)
     closed = len(token.text) > 1 and token.text.endswith('"')
-    # A string that is still open has swallowed what comes after it on its line.
+    # An open string has swallowed the rest of its line.
     end = token.end if closed or not token.text.startswith('"') else offset
     follows = following not in ("", ",", "}", "]", ":")
     return Cursor(role, pointer, token.start, end, taken, following == ":", follows)
@@ -94,7 +93,7 @@ def _at(levels: list[_Level], token: _Token, number: int) -> tuple[_Level | None
 
 
 def _follow(levels: list[_Level], keys: dict[int, list[tuple[int, str]]], token: _Token, opened: int) -> int:
-    """Take one token into account; returns how many objects and lists were opened so far."""
+    """Process one token; returns how many objects and lists have been opened so far."""
     level = levels[-1] if levels else None
     if token.text in ("{", "["):
         pointer = level.place if level else ""
@@ -122,7 +121,7 @@ def _follow(levels: list[_Level], keys: dict[int, list[tuple[int, str]]], token:
 
 
 def _value_ended(level: _Level) -> None:
-    # After a value there comes a key, also where the comma is missing.
+    # After a value comes a key, even if the comma is missing.
     if level.is_object:
         level.key, level.colon = None, False
 

@@ -1,7 +1,7 @@
-"""Placeholders: how a command of the policy becomes the argv that is run.
+"""Placeholders: expands a command of the policy to the argv that is run.
 
-A template is ordinary text with `{name}` in it; `{{` and `}}` stand for literal braces. Values are
-put in once and as they are: no value is looked into again, and no shell ever splits anything.
+A template is ordinary text with `{name}` in it; `{{` and `}}` stand for literal braces. Values are inserted
+once and unchanged: placeholders in a value are not expanded, and no shell is involved.
 """
 
 import string
@@ -29,7 +29,7 @@ PLACEHOLDERS: Mapping[str, str] = {
 """Every placeholder of a command, with what it stands for."""
 
 LISTS: frozenset[str] = frozenset({"hook_options", "git_dirs", "git_common_dirs"})
-"""Placeholders with any number of values: their argv element is repeated for each of them."""
+"""Placeholders with any number of values; their argv element is repeated for each."""
 
 PROMPT_PLACEHOLDERS: frozenset[str] = frozenset(PLACEHOLDERS) - LISTS - {"prompt"}
 """The placeholders of a prompt."""
@@ -40,8 +40,8 @@ Values = Mapping[str, str | Sequence[str]]
 def placeholders(template: str, known: Container[str] = PLACEHOLDERS) -> tuple[str, ...]:
     """Return the names in a template, in order.
 
-    Raises `InvalidPolicyError` for a name that is not `known`, for a brace that belongs to nothing,
-    and for two different lists in one template.
+    Raises `InvalidPolicyError` for a name that is not `known`, for an unmatched brace, and for two different
+    lists in one template.
     """
     names = tuple(name for _, name in _parts(template) if name is not None)
     for name in names:
@@ -60,21 +60,21 @@ def placeholders(template: str, known: Container[str] = PLACEHOLDERS) -> tuple[s
 def expand(argv: Sequence[str], values: Values) -> tuple[str, ...]:
     """Return `argv` with every placeholder replaced by its value.
 
-    An element with a list in it, such as `--add-dir={git_common_dirs}`, is repeated for each value
-    of the list, and left out when the list is empty. Every other element stays one element,
-    whatever its value holds. Raises `InvalidPolicyError` for a placeholder without a value.
+    An element with a list in it, such as `--add-dir={git_common_dirs}`, is repeated for each value of the list,
+    and omitted when the list is empty. Every other element stays one element, whatever its value contains.
+    Raises `InvalidPolicyError` for a placeholder without a value.
     """
     return tuple(expanded for element in argv for expanded in _expand_element(element, values))
 
 
 def expand_text(template: str, values: Values) -> str:
-    """Return one text with every placeholder replaced; lists cannot stand in it."""
+    """Return a text with every placeholder replaced; list placeholders are refused."""
     placeholders(template, PROMPT_PLACEHOLDERS)
     return next(_expand_element(template, values))
 
 
 def mentions(argv: Sequence[str], name: str) -> bool:
-    """Return whether a placeholder stands in a template."""
+    """Return whether a template contains a placeholder."""
     return any(name in placeholders(element) for element in argv)
 
 
@@ -89,7 +89,7 @@ def _parts(template: str) -> Iterator[tuple[str, str | None]]:
     except ValueError:
         parsed = [("", "", None, None)]
     for literal, name, conversion_spec, conversion in parsed:
-        # `{name!r:>8}` is Python's formatting, not ours.
+        # `{name!r:>8}` is Python's formatting, which templates do not have.
         if name is not None and (not name.isidentifier() or conversion_spec or conversion):
             raise InvalidPolicyError(
                 f"A brace in {template!r} belongs to no placeholder.", hint="Write {{ and }} for literal braces."

@@ -1,7 +1,7 @@
-"""How the programs' own hooks are switched on, for one launch: nothing that is the person's is changed.
+"""Enables the hooks of agents' programs for one launch, without changing the person's settings.
 
-Each hook runs `metawsm hook RUNNER` with what the program tells it. What the programs make of this
-was seen with claude 2.1.197, codex 0.169.0, opencode 1.18.33 and gemini 0.61.0:
+Each hook runs `metawsm hook RUNNER` with the program's report. The following was observed with claude 2.1.197,
+codex 0.169.0, opencode 1.18.33 and gemini 0.61.0:
 
 - claude takes a file of settings by `--settings`; its hooks run besides those of the person.
 - codex takes them by `--config`, besides those of the person. It runs only hooks that were looked
@@ -18,16 +18,16 @@ from typing import NamedTuple
 
 
 class Hooks(NamedTuple):
-    """What switches hooks on at a launch: arguments of the program, and variables of its environment."""
+    """What enables hooks at a launch: arguments for the program, and environment variables."""
 
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
 
 
 def hooks_for(runner: str, files: str) -> Hooks | None:
-    """Return what switches the hooks of a program on, None for one that has none.
+    """Return what enables the hooks of a program, None for one without hooks.
 
-    `files` is the folder of what metawsm brings for programs to load.
+    `files` is the folder of the hook files and plugins that metawsm ships.
     """
     if runner == "claude":
         return Hooks(options=(f"--settings={files}/claude.json",))
@@ -39,7 +39,7 @@ def hooks_for(runner: str, files: str) -> Hooks | None:
 
 
 _CODEX_COMMAND = '"$METAWSM_BIN" hook codex || true'
-"""The same words for every agent, because it is by its hash that codex knows a hook again."""
+"""The same text for every agent, because codex recognises a hook by its hash."""
 
 _CODEX_EVENTS: Mapping[str, tuple[str, int]] = {
     "UserPromptSubmit": ("user_prompt_submit", 10),
@@ -69,9 +69,9 @@ def _codex() -> str:
 
 
 def _codex_hash(event: str, seconds: int) -> str:
-    """Return what codex makes of a hook to know it again: the SHA-256 of its definition in canonical JSON.
+    """Return the hash by which codex recognises a hook: the SHA-256 of its definition in canonical JSON.
 
-    `codex app-server` tells it by `hooks/list`.
+    `codex app-server` reports it in `hooks/list`.
     """
     import hashlib
     import json

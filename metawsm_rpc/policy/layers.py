@@ -1,4 +1,4 @@
-"""Layers: where the values of a policy come from, and how the upper ones cover the lower ones.
+"""Layers: the sources of a policy's values, and how upper layers override lower ones.
 
 From top to bottom: flags, environment, the root's file, the person's file, defaults. Objects are
 merged field by field; `agents` and `agent_profiles` are merged by name, so that one file can change
@@ -15,7 +15,7 @@ from metawsm_rpc.policy.positions import Entry, pointer_of
 from metawsm_rpc.policy.values import closest
 
 BY_NAME = frozenset({"agents", "agent_profiles"})
-"""The lists whose elements are told apart by their names."""
+"""The lists whose elements are identified by name."""
 
 SECTIONS = ("workspace", "tickets", "tmux", "execution", "health", "transcripts", "close")
 """The objects whose fields can be set by environment variables."""
@@ -26,7 +26,7 @@ Words = tuple[int | str, ...]
 class Layer(NamedTuple):
     """One source of values: a file with positions, or the environment or flags without any.
 
-    `names` is what a person calls the place that a JSON pointer means, such as a variable.
+    `names` maps JSON pointers to what a person calls that place, such as a variable.
     """
 
     data: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Layer(NamedTuple):
     names: Mapping[str, str] = {}
 
     def find(self, words: Words, merged: Mapping[str, Any]) -> Words | None:
-        """Return where a place of the merged data stands in this layer, or None when it does not."""
+        """Return the position of a place in the merged data within this layer, None if it is not in it."""
         own = self._own(words, merged)
         value: Any = self.data
         for word in own or ():
@@ -53,7 +53,7 @@ class Layer(NamedTuple):
 
 
 def merge(layers: Iterable[Layer]) -> dict[str, Any]:
-    """Return the data of all layers, lowest first, as one."""
+    """Return the merged data of all layers, given lowest first."""
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _merge_objects(merged, layer.data)
@@ -63,7 +63,7 @@ def merge(layers: Iterable[Layer]) -> dict[str, Any]:
 def environment_variables() -> dict[str, tuple[str, str]]:
     """Return every variable that sets a field, with its section and field.
 
-    The rule is METAWSM_<SECTION>_<FIELD>; it never makes one of the names that metawsm gives agents.
+    The rule is METAWSM_<SECTION>_<FIELD>; it never collides with the names that metawsm sets for agents.
     """
     return {
         f"METAWSM_{section}_{name}".upper(): (section, name)
@@ -73,12 +73,12 @@ def environment_variables() -> dict[str, tuple[str, str]]:
 
 
 def fields(model: Any) -> dict[str, Any]:
-    """Return the annotations of a model's fields by the keys that stand for them in the file."""
+    """Return the annotations of a model's fields by their keys in the file."""
     return {info.alias or name: info.annotation for name, info in model.model_fields.items()}
 
 
 def environment_layer(environ: Mapping[str, str]) -> tuple[Layer, tuple[Problem, ...]]:
-    """Return what METAWSM_<SECTION>_<FIELD> variables say, and those that say nothing sensible.
+    """Return the values of METAWSM_<SECTION>_<FIELD> variables, and problems with invalid ones.
 
     Texts are taken as they are; numbers, booleans and lists are written as in JSON.
     """
@@ -108,7 +108,7 @@ def _from_text(text: str, annotation: Any) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        # The model says what should stand here.
+        # The model reports what is expected here.
         return text
 
 
@@ -129,7 +129,7 @@ def _merge_by_name(lower: list[Any], upper: list[Any]) -> list[Any]:
     merged = list(lower)
     free = {name: index for index, element in reversed(list(enumerate(lower))) if (name := _name(element)) is not None}
     for element in upper:
-        # A name that the upper list gives twice meets nothing the second time, and stays a duplicate.
+        # A name that occurs twice in the upper list matches only once, and stays a duplicate.
         index = free.pop(_name(element) or "", None)
         if index is None:
             merged.append(element)

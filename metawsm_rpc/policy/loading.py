@@ -1,7 +1,7 @@
-"""Reading the policy: from files, environment and flags to a checked `Policy`, or to problems.
+"""Loads the policy: from files, environment and flags to a validated `Policy`, or to problems.
 
-Nothing here raises for what a person wrote; problems say where, what, and what to write instead.
-`Resolved.required` is for callers who cannot go on without a policy.
+Nothing here raises for a person's mistakes; problems say where they are and what to write instead.
+`Resolved.required` is for callers that need a valid policy.
 """
 
 import json
@@ -24,19 +24,18 @@ MAX_BYTES = 1_000_000
 """The largest file that is read; a policy has a few thousand bytes."""
 
 _MAX_DIGITS = 300
-"""Longer whole numbers become floats (infinite ones, mostly): Python refuses to read thousands of digits."""
+"""Longer integers become floats (mostly infinite): Python refuses to parse thousands of digits."""
 
 Reading = tuple[Layer | None, tuple[Problem, ...]]
-"""What a source gave: no layer when it cannot be used at all."""
+"""The result of reading a source: no layer when it is unusable."""
 
 _NOTHING: Reading = (None, ())
 
 
 class Resolved(NamedTuple):
-    """What all sources together say.
+    """The policy from all sources.
 
-    `path` is the root's policy file, None when there is none. `policy` is None when there are
-    problems.
+    `path` is the root's policy file, None when there is none. `policy` is None when there are problems.
     """
 
     path: str | None
@@ -51,7 +50,7 @@ class Resolved(NamedTuple):
 
 
 def invalid(problems: tuple[Problem, ...]) -> InvalidPolicyError:
-    """Return the error for problems: it tells the first one and carries all."""
+    """Return the error for problems: its message is the first one, its details are all."""
     first = problems[0]
     where = ":".join(str(part) for part in (first.path, first.line, first.column) if part is not None)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -60,12 +59,12 @@ def invalid(problems: tuple[Problem, ...]) -> InvalidPolicyError:
 
 
 def root_policy(root: str | Path) -> Path:
-    """Return where the policy file of a root is, or would be."""
+    """Return the path of a root's policy file, which may not exist."""
     return Path(root, ".metawsm", "policy.json")
 
 
 def user_policy(environ: Mapping[str, str]) -> Path | None:
-    """Return where the person's own policy file is, or would be; None without a home folder."""
+    """Return the path of the person's own policy file, which may not exist; None without a home folder."""
     configured = environ.get("XDG_CONFIG_HOME", "")
     if configured.startswith("/"):
         return Path(configured, "metawsm", "policy.json")
@@ -74,12 +73,12 @@ def user_policy(environ: Mapping[str, str]) -> Path | None:
 
 
 def load(path: str | Path) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """Read one policy file by itself; what it leaves out has its default."""
+    """Read one policy file by itself; omitted settings have their defaults."""
     return _check(_of_this_version(read_layer(Path(path))))
 
 
 def load_text(text: str, path: str | None = None) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """Read a policy from text, such as an editor's; `path` is what problems name."""
+    """Read a policy from text, such as an editor's; problems refer to `path`."""
     return _check(_of_this_version(parse(text, path)))
 
 
@@ -95,8 +94,8 @@ def resolve(
     Args:
         root: the folder that holds `.metawsm`.
         environ: where HOME, XDG_CONFIG_HOME and METAWSM_<SECTION>_<FIELD> are read from.
-        overrides: what flags say, shaped like the file: `{"execution": {"max_parallel": 2}}`.
-        text: what an editor shows instead of the root's file.
+        overrides: the values of flags, structured like the file: `{"execution": {"max_parallel": 2}}`.
+        text: an editor's text that replaces the root's file.
     """
     own, person = root_policy(root), user_policy(environ)
     in_file = parse(text, str(own)) if text is not None else _read_if_there(own)
@@ -110,9 +109,9 @@ def resolve(
 
 
 def read_layer(path: Path) -> Reading:
-    """Read a policy file without checking its values; no layer when it cannot be used at all."""
+    """Read a policy file without validating its values; no layer when it is unusable."""
     try:
-        # Not opened before it is known to be a plain file: opening a pipe would wait for ever.
+        # Opened only after it is known to be a regular file: opening a pipe would block forever.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             return None, (_about_file(path, "is not a plain file."),)
@@ -133,7 +132,7 @@ def read_layer(path: Path) -> Reading:
 
 def _read_if_there(path: Path) -> Reading:
     try:
-        # A link that leads nowhere is there, and a problem.
+        # A broken link exists, and is a problem.
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return _NOTHING
@@ -143,10 +142,7 @@ def _read_if_there(path: Path) -> Reading:
 
 
 def parse(text: str, path: str | None = None) -> Reading:
-    """Read JSON text without checking its values; no layer when it cannot be used at all.
-
-    A byte order mark is taken as not written.
-    """
+    """Read JSON text without validating its values; no layer when it is unusable. A byte order mark is ignored."""
     text = text.removeprefix("\ufeff")
     if not text.strip():
         return None, (Problem(SYNTAX, "The policy is empty.", 'Write at least {"version": 3}.', path, 1, 1),)
@@ -176,11 +172,11 @@ def _of_this_version(reading: Reading) -> Reading:
 
 
 def _check(*readings: Reading) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """Put layers together, lowest first, and check what comes out."""
+    """Merge layers, given lowest first, and validate the result."""
     layers = [layer for layer, _ in readings if layer is not None]
     problems = tuple(problem for _, found in readings for problem in found)
     if any(layer is None and found for layer, found in readings):
-        # What builds on a file that cannot be used would only be told what that file should say.
+        # Without an unusable file, validating the other layers would only report what that file should contain.
         return None, in_order(problems)
     merged = merge(layers)
     try:
@@ -224,7 +220,7 @@ def _syntax_problem(text: str, error: json.JSONDecodeError, path: str | None) ->
     elif rest[0] in "}]" and before.endswith(","):
         message, hint = f"A comma stands before {rest[0]!r}.", "Remove the comma."
     elif rest[0] == "," and rest[1:].lstrip()[:1] in ("}", "]"):
-        # Where Python 3.13 and later put the same mistake.
+        # Python 3.13 and later report the same mistake at another position.
         message, hint = f"A comma stands before {rest[1:].lstrip()[0]!r}.", "Remove the comma."
     else:
         message, hint = f"This is not JSON: {error.msg}.", None

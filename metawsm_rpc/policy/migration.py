@@ -1,7 +1,7 @@
-"""Policies of the Go metawsm, versions 1 and 2, made into version 3.
+"""Converts policies of the earlier metawsm in Go, versions 1 and 2, to version 3.
 
-Nothing is lost in silence: what has no place in version 3 is listed in notes, and the old file
-stays beside the new one. The mapping:
+Nothing is lost silently: settings without an equivalent in version 3 are listed in notes, and the old file is
+kept beside the new one. The mapping:
 
 - `workspace`, `tmux`, `execution`, `health` and `close` keep their fields.
 - `operator.restart_budget` becomes `health.restart_budget`.
@@ -40,7 +40,7 @@ _KEPT = {
     "close": ("require_clean_git",),
 }
 _SHELL_CHARACTERS = frozenset("|&;<>()$`*?[]~#!{}\\\n")
-"""Characters that make a text more than words; quotes alone do not."""
+"""Characters that make a text more than plain words; quotes alone do not."""
 
 _UNKNOWN = "metawsm has no such setting."
 _OPERATOR = "There is no operator: metawsm itself watches, and restarts dead agents up to health.restart_budget."
@@ -52,14 +52,14 @@ _GONE = {
 
 
 class Note(NamedTuple):
-    """Something that was not carried over as it was; `pointer` is where it stood in the old file."""
+    """A setting that was not carried over unchanged; `pointer` is its place in the old file."""
 
     pointer: str
     message: str
 
 
 class Migration(NamedTuple):
-    """What became of a file; `backup` is None when it had the newest version already."""
+    """The result of migrating a file; `backup` is None when it already had the newest version."""
 
     path: str
     backup: str | None
@@ -69,7 +69,7 @@ class Migration(NamedTuple):
 def migrate(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """Return a policy of version 1 or 2 as version 3, with notes on what was not carried over.
 
-    The result is always a valid policy: what version 3 refuses is left out, and noted. A policy of
+    The result is always a valid policy: settings that version 3 refuses are left out and noted. A policy of
     version 3 is returned as it is. Raises `InvalidPolicyError` for any other version.
     """
     version = data.get("version")
@@ -102,17 +102,17 @@ def migrate(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
 
 
 def migrate_file(path: str | Path) -> Migration:
-    """Migrate a policy file in place; the old one stays beside it as `policy.json.v2.bak`.
+    """Migrate a policy file in place; the old one is kept beside it as `policy.json.v2.bak`.
 
-    An earlier backup is never overwritten: the next one gets a number. Raises `InvalidPolicyError`
-    for a file that is not there, is not JSON or has another version, `HostError` when it cannot be written.
+    An earlier backup is never overwritten: the next one gets a number. Raises `InvalidPolicyError` for a file
+    that is missing, is not JSON or has another version, `HostError` when it cannot be written.
     """
     if not os.path.lexists(path):
         raise InvalidPolicyError(
             f"There is no policy to migrate: {path} is not there.",
             hint="`metawsm policy init` writes a new one; a file of the Go metawsm is copied there first.",
         )
-    # A link stays a link: what it points to is replaced.
+    # A link stays a link: its target is replaced.
     target = Path(path).resolve()
     layer, problems = read_layer(target)
     if layer is None or problems:
@@ -209,7 +209,7 @@ def _note_others(old: Mapping[str, Any], known: tuple[str, ...], pointer: str, n
 
 
 def _leave_out_invalid(new: dict[str, Any], origins: Mapping[int, str]) -> Iterator[Note]:
-    """Take out of `new` what version 3 refuses, until it is a valid policy."""
+    """Remove from `new` what version 3 refuses, until it is a valid policy."""
     while True:
         try:
             Policy.model_validate(new)
@@ -219,7 +219,7 @@ def _leave_out_invalid(new: dict[str, Any], origins: Mapping[int, str]) -> Itera
             element = new[str(field)].pop(place)
             if not new[str(field)]:
                 del new[str(field)]
-            # Elements that were left out before have moved this one: the old file's index is told.
+            # Elements left out before have shifted this one: report its index in the old file.
             pointer = origins.get(id(element), pointer_of((field, place)))
             yield Note(pointer, f"{problem.message.split(': ', 1)[-1]} It is left out.")
         else:

@@ -1,7 +1,7 @@
-"""The policy file's model: every field with its meaning, its default and what it refuses.
+"""The policy file's model: every field with its description, default and constraints.
 
-Descriptions are read by people: they are the hovers in the editor, the JSON Schema and the
-reference page. The file itself is read by `loading.py`, which says where something is wrong.
+Descriptions are for people: they appear in the editor's hovers, the JSON Schema and the reference page.
+`loading.py` reads the file itself, and reports where something is wrong.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,13 +31,13 @@ from metawsm_rpc.policy.values import (
 )
 
 VERSION = 3
-"""The version of the format that this program reads and writes; 1 and 2 are the Go metawsm's."""
+"""The version of the format; 1 and 2 belong to the earlier metawsm in Go."""
 
 Runner = Literal["codex", "claude", "gemini", "opencode", "aider", "shell"]
 
 
 class Section(BaseModel):
-    """What all parts of a policy have in common: nothing is guessed, converted or changed later."""
+    """Base of all parts of a policy: strict and immutable."""
 
     model_config = ConfigDict(
         strict=True,

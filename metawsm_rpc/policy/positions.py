@@ -1,8 +1,8 @@
-"""Where things stand in a JSON text: the key and the value of every JSON pointer.
+"""Positions in a JSON text: of the key and the value of every JSON pointer.
 
-`json.loads` gives values without positions, so the text is read a second time, for positions only.
-Broken text gives the positions up to where it breaks, which is what an editor needs while somebody
-types. Lines and columns count from 1, columns in Unicode code points.
+`json.loads` returns values without positions, so the text is read a second time, for positions only. Broken
+text gives the positions before the error, which is what an editor needs while somebody types. Lines and columns
+count from 1, columns in Unicode code points.
 """
 
 import json
@@ -15,34 +15,34 @@ MAX_DEPTH = 32
 """How deep objects and lists may be nested; a policy needs 5, and Python's parser ends near 1000."""
 
 TOKEN = re.compile(r'[ \t\r\n]+|"(?:[^"\\\n]|\\.)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]+|.', re.DOTALL)
-"""The tokens of a text that may be broken; a string that nobody has closed ends with its line."""
+"""The tokens of a text that may be broken; an unclosed string ends with its line."""
 
 _NOT_JSON = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
 class Position(NamedTuple):
-    """A place in a text."""
+    """A position in a text."""
 
     line: int
     column: int
 
 
 class Range(NamedTuple):
-    """From a place up to, and not including, another one."""
+    """A half-open range of positions."""
 
     start: Position
     end: Position
 
 
 class Entry(NamedTuple):
-    """Where a value stands, and its key; elements of a list and the whole document have none."""
+    """The range of a value and of its key; elements of a list and the whole document have no key."""
 
     key: Range | None
     value: Range
 
 
 class Fault(NamedTuple):
-    """Something that Python's JSON parser would let through, or fall over."""
+    """Something that Python's JSON parser would accept or crash on."""
 
     where: Range
     pointer: str
@@ -51,7 +51,7 @@ class Fault(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a reading for positions found; of an `unusable` text the values should not be read."""
+    """The positions and faults of a text; the values of an `unusable` text should not be read."""
 
     entries: dict[str, Entry]
     faults: tuple[Fault, ...]
@@ -59,7 +59,7 @@ class Scan(NamedTuple):
 
 
 class _Level:
-    """An object or list that is still open."""
+    """An open object or list."""
 
     def __init__(self, pointer: str, opened: Position, key: Range | None, *, is_object: bool) -> None:
         self.pointer = pointer
@@ -84,10 +84,9 @@ class _Level:
 
 
 def positions(text: str) -> dict[str, Entry]:
-    """Return where the key and the value of every JSON pointer (RFC 6901) stand.
+    """Return the positions of the key and the value of every JSON pointer (RFC 6901).
 
-    The whole document is the pointer "". Of a key that is given twice, the last one counts, as it
-    does for `json.loads`.
+    The whole document is the pointer "". Of a duplicate key the last one counts, as in `json.loads`.
     """
     return scan(text).entries
 
@@ -192,7 +191,7 @@ def _has_half_pair(token: str) -> bool:
 
 
 def _string(token: str) -> str:
-    """Return what a string token says, fit to be printed."""
+    """Return the value of a string token, safe to print."""
     return _decoded(token).encode(errors="replace").decode()
 
 

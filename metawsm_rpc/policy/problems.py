@@ -1,4 +1,4 @@
-"""From the model's errors to problems that a person can act on: where, what, and what to write."""
+"""Turns the model's errors into problems that a person can act on: where, what, and what to write instead."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -33,28 +33,28 @@ _MESSAGES = {
     "less_than_equal": "{label} must be at most {le:g}.",
     "refused": "{label}: {message}",
 }
-"""What pydantic's errors mean to somebody who writes a policy."""
+"""Pydantic's errors in the words of somebody who writes a policy."""
 
 
 def problems_of(error: ValidationError, layers: Sequence[Layer], merged: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """Return a problem for each error, placed in the topmost of `layers` that says what is wrong."""
+    """Return a problem for each error, located in the topmost of `layers` that contains the wrong value."""
     return tuple(_problem(details, layers, merged) for details in error.errors(include_url=False))
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return problems by file and place."""
+    """Return problems sorted by file and position."""
     return tuple(sorted(problems, key=lambda problem: (problem.path or "", problem.line or 0, problem.column or 0)))
 
 
 def range_of(problem: Problem, entries: Mapping[str, Entry]) -> Range | None:
-    """Return what to underline for a problem of a text: the key, or the value, that is wrong.
+    """Return the range to underline for a problem: the wrong key or value.
 
     Args:
         problem: a problem of this text.
         entries: what `positions.positions` answered for the text.
 
     Returns:
-        None when the problem has a mere place (broken syntax), or none at all.
+        None when the problem has only a position (broken syntax), or none at all.
     """
     entry = entries.get(problem.pointer) if problem.pointer is not None else None
     if entry is None:
@@ -64,7 +64,7 @@ def range_of(problem: Problem, entries: Mapping[str, Entry]) -> Range | None:
 
 def _problem(details: ErrorDetails, layers: Sequence[Layer], merged: Mapping[str, Any]) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
-    # An error of a key has "[key]" after the key itself.
+    # The location of a key's error ends with "[key]" after the key itself.
     of_key = details["loc"][-1:] == ("[key]",)
     words: Words = details["loc"][:-1] if of_key else details["loc"]
     code = UNKNOWN_KEY if kind == "extra_forbidden" else VALUE

@@ -1,7 +1,7 @@
-"""The built-in profiles: how each kind of agent is launched, and launched again.
+"""The built-in profiles: how each kind of agent is started, and how it continues a conversation.
 
-Read from the programs' own `--help`: codex 0.169.0, claude 2.1.197, gemini 0.61.0, opencode
-1.18.33, aider 0.86.2; what `--help` does not say was observed with the same versions.
+Taken from the programs' own `--help`: codex 0.169.0, claude 2.1.197, gemini 0.61.0, opencode 1.18.33, aider
+0.86.2; details that `--help` omits were observed with the same versions.
 
 What they may do. An interactive profile never skips a permission: the program asks the person in
 its terminal, as it always does. Only what metawsm itself needs is allowed beforehand: reading the
@@ -144,7 +144,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
             ["opencode", "run", "{prompt}", "--file={brief}"],
             ["opencode", "run", "{prompt}", "--file={brief}", "--session={session_id}"],
         ),
-        # aider takes no first message and stays: it waits with the brief read until somebody speaks.
+        # aider cannot take a first message and stay open: it reads the brief and waits for input.
         _interactive("aider", _AIDER, [*_AIDER, "--restore-chat-history"]),
         _headless(
             "aider",
@@ -154,18 +154,18 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
         _profile("shell", "shell", None, None, "exit", HEADLESS_PROMPT),
     )
 }
-"""The built-in profiles by name. `shell` has no command of its own: an agent brings it."""
+"""The built-in profiles by name. `shell` has no command: the agent provides it."""
 
 _BY_KIND = {(profile["runner"], profile["completes_on"]): profile for profile in BUILT_IN.values()}
 
 
 def complete(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a profile as written, with what it leaves out.
+    """Return a profile as written, with omitted fields filled in.
 
-    That comes from the built-in profile of the same runner and `completes_on`; runner and
-    `completes_on`, when they are left out too, from the built-in profile of the same name, else
-    they are `shell` and whatever its runner's first built-in profile has. A command of one's own
-    is not resumed by a built-in one. Values of a wrong type are left for the model to refuse.
+    That comes from the built-in profile of the same runner and `completes_on`; runner and `completes_on`, when
+    they are left out too, from the built-in profile of the same name, else they are `shell` and whatever its
+    runner's first built-in profile has. A custom command is not resumed by a built-in one. Values of a wrong
+    type are left for the model to refuse.
     """
     named = BUILT_IN.get(_text(profile.get("name")), {})
     runner = _text(profile.get("runner", named.get("runner", "shell")))

@@ -1,6 +1,6 @@
-"""The policy of one root: read, shown, begun and brought up to date.
+"""The policy of one root: loading, showing, creating and migrating it.
 
-The model is imported by the methods that need it, so that what only looks at runs never pays for it.
+The model is imported by the methods that need it, so that verbs that only look at runs never pay for it.
 """
 
 import os
@@ -21,7 +21,7 @@ _SOCKETS = "/tmp"  # noqa: S108 - where tmux keeps its sockets unless it is told
 
 
 class Shown(NamedTuple):
-    """The policy that is in force, None while there are problems."""
+    """The policy in effect, None while there are problems."""
 
     path: str
     policy: dict[str, Any] | None
@@ -29,7 +29,7 @@ class Shown(NamedTuple):
 
 
 class RootPolicy:
-    """The policy file of a root, with what covers it and what lies below it."""
+    """The policy file of a root, with the layers above and below it."""
 
     def __init__(self, root: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> None:
         self._root = root
@@ -42,13 +42,13 @@ class RootPolicy:
         return self._as_data(self._resolve().required())
 
     def show(self) -> Shown:
-        """Return the resolved policy, or all that is wrong with it."""
+        """Return the resolved policy, or all problems with it."""
         resolved = self._resolve()
         policy = None if resolved.policy is None else self._as_data(resolved.policy)
         return Shown(str(self.path), policy, resolved.problems)
 
     def init(self, *, force: bool) -> str:
-        """Write a policy to start from, and return its path.
+        """Write a starter policy, and return its path.
 
         Raises `InvalidParamsError` when there is one and `force` is not given.
         """
@@ -70,14 +70,14 @@ class RootPolicy:
         return str(self.path)
 
     def migrate(self) -> "Migration":
-        """Bring a file of the Go metawsm (versions 1 and 2) to this version, with a backup beside it."""
+        """Convert a file of the earlier metawsm in Go (versions 1 and 2) to this version, with a backup beside it."""
         from metawsm_rpc.policy.migration import migrate_file
 
         return migrate_file(self.path)
 
     def _as_data(self, policy: "Policy") -> dict[str, Any]:
         data: dict[str, Any] = policy.model_dump(mode="json")
-        # Not every process that will look at a run has this variable: an editor, an agent, a service.
+        # Other processes that will look at the run may lack this variable: an editor, an agent, a service.
         data["tmux"]["directory"] = data["tmux"]["directory"] or self._environ.get("TMUX_TMPDIR") or _SOCKETS
         return data
 

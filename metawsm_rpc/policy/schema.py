@@ -1,4 +1,4 @@
-"""The policy's JSON Schema, generated from the model, and the file that a new root starts with.
+"""The policy's JSON Schema, generated from the model, and the starter policy.
 
 The schema is shipped as `policy.schema.json` beside this module, so that editors which know JSON
 Schema complete and check the file without metawsm. `python -m metawsm_rpc.policy.schema` rewrites it.
@@ -24,7 +24,7 @@ _STARTER_SECTIONS = {
     "health": ("idle_seconds", "activity_stalled_seconds", "progress_stalled_seconds", "restart_budget"),
     "close": ("require_clean_git", "push", "delete_branches", "merge"),
 }
-"""What people most often change; everything else has its default without being written."""
+"""The settings that people change most often; all others have their defaults."""
 
 
 @cache
@@ -43,7 +43,7 @@ def text() -> str:
 
 
 def node(pointer: str) -> dict[str, Any] | None:
-    """Return the schema of the value at a JSON pointer, or None where there can be none.
+    """Return the schema of the value at a JSON pointer, None where no value is allowed.
 
     References are followed and `null` alternatives left out, so that `properties`, `items`, `enum`,
     `default` and `description` can be read directly, for hovers and completion.
@@ -58,9 +58,9 @@ def node(pointer: str) -> dict[str, Any] | None:
 
 
 def starter(installed: Collection[str] = ()) -> str:
-    """Return the text of a new policy file: what people most often change, at its default.
+    """Return the text of a new policy file: the settings that people change most often, with their defaults.
 
-    Its one agent is the first of the built-in runners that is `installed`, else codex.
+    Its only agent is the first of the built-in runners that is `installed`, else codex.
     """
     defaults = Policy().model_dump(mode="json")
     runners = [name for name, profile in profiles.BUILT_IN.items() if name == profile["runner"] and profile["command"]]
@@ -74,7 +74,7 @@ def starter(installed: Collection[str] = ()) -> str:
 
 
 def _resolved(branch: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of the schema with its reference followed; what stands beside the reference wins."""
+    """Return a part of the schema with its reference resolved; siblings of the reference take precedence."""
     options = [option for option in branch.get("anyOf", ()) if option.get("type") != "null"]
     merged = {**(options[0] if options else {}), **branch}
     reference = merged.pop("$ref", None)

@@ -1,7 +1,7 @@
-"""Checked values: what a name, a path, a branch or a command in the policy may be.
+"""Validated types for the policy's values: names, paths, branches, commands and so on.
 
-Each type here accepts or refuses one value by itself; what has to fit together is checked in
-`model.py`. A refusal is one sentence, with a hint where there is something better to write.
+Each type accepts or refuses one value by itself; constraints between values are checked in `model.py`. A
+refusal is one sentence, with a hint if there is something better to write.
 """
 
 import difflib
@@ -20,23 +20,23 @@ from metawsm_rpc.policy.expansion import PLACEHOLDERS, PROMPT_PLACEHOLDERS, plac
 T = TypeVar("T")
 
 YEAR = 365 * 24 * 3600
-"""The longest duration that is accepted, in seconds; what is longer is a slip of the hand."""
+"""The longest accepted duration, in seconds; a longer one is a typing error."""
 
 IDENTITY = frozenset(
     f"METAWSM_{name}" for name in ("ROOT", "RUN_ID", "TICKET", "AGENT", "LAUNCH", "WORKSPACE", "BRIEF", "BIN")
 )
-"""Environment variables that metawsm sets for every agent, and that therefore nobody else may."""
+"""Environment variables that metawsm sets for every agent, so that policies must not set them."""
 
 _SESSION_PLACEHOLDERS = frozenset({"agent", "workspace", "ticket"})
 
 
 def refusal(message: str, hint: str | None = None) -> PydanticCustomError:
-    """Return the error that says why a value is refused; raise it in a validator."""
+    """Return the error for a refused value, to be raised in a validator."""
     return PydanticCustomError("refused", "{message}", {"message": message, "hint": hint})
 
 
 def closest(word: str, choices: Iterable[str]) -> str | None:
-    """Return the hint that names the likeliest intended word, or None when nothing is near."""
+    """Return a hint that names the most similar known word, None when none is similar."""
     folded = {choice.casefold(): choice for choice in choices}
     near = difflib.get_close_matches(word.casefold(), folded, n=1)
     return f'Did you mean "{folded[near[0]]}"?' if near else None
@@ -151,6 +151,6 @@ Argument = Annotated[Text, AfterValidator(_relay(lambda value: placeholders(valu
 Command = Annotated[Items[Argument], AfterValidator(_command)]
 Environment = dict[EnvironmentName, Text]
 
-# Whole seconds are written without a fraction, as people write them.
+# Integral seconds are written without a fraction, as people write them.
 Seconds = Annotated[float, Field(ge=0, le=YEAR), PlainSerializer(lambda value: int(value) if value % 1 == 0 else value)]
 Timeout = Annotated[Seconds, Field(gt=0)]

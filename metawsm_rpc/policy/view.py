@@ -1,8 +1,8 @@
-"""Light readers of a stored policy: what the engine needs, without the model.
+"""Reads a stored policy without the model.
 
-A run keeps the resolved policy that it was planned with as plain data (`Policy.model_dump`). Reading
-a few fields of it must not cost the import of pydantic. What an older program did not store yet has
-its default; a test keeps these defaults equal to the model's.
+A run keeps the resolved policy that it was planned with as plain data (`Policy.model_dump`). Reading a few of
+its fields must not require importing pydantic. Fields that an older program did not store have their defaults;
+a test keeps these equal to the model's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 from metawsm_rpc.errors import AgentNotFoundError
 
 PolicyData = Mapping[str, Any]
-"""A policy as `Policy.model_dump(mode="json")` gives it."""
+"""A policy as returned by `Policy.model_dump(mode="json")`."""
 
 
 def _fields(kind: Any, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class TicketOptions(NamedTuple):
 
 
 class TmuxOptions(NamedTuple):
-    """The private tmux server; `directory` is where its socket is, empty for where TMUX_TMPDIR says now."""
+    """The private tmux server; `directory` contains its socket, empty stands for the current TMUX_TMPDIR."""
 
     socket: str = "metawsm"
     directory: str = ""
@@ -92,7 +92,7 @@ class ExecutionLimits(NamedTuple):
 
 
 class HealthThresholds(NamedTuple):
-    """How long silence may last, in seconds, and how many restarts of the dead are free."""
+    """How long silence may last, in seconds, and how often a dead agent is restarted automatically."""
 
     idle_seconds: float = 300
     activity_stalled_seconds: float = 900
@@ -131,10 +131,10 @@ class CloseRules(NamedTuple):
 
 
 class LaunchProfile(NamedTuple):
-    """How one agent is launched and read: its profile, with what the agent itself says on top.
+    """How one agent is launched and observed: its profile, with the agent's own settings on top.
 
-    `command` and `resume_command` are templates for `expansion.expand`. Without a `resume_command`
-    an agent is started anew with `command`.
+    `command` and `resume_command` are templates for `expansion.expand`. Without a `resume_command`, an agent is
+    always started with `command`.
     """
 
     agent: str
@@ -151,10 +151,10 @@ class LaunchProfile(NamedTuple):
     done_patterns: tuple[str, ...]
 
     def prompt(self, values: Mapping[str, str | Sequence[str]], feedback: str | None = None) -> str:
-        """Return what `{prompt}` says at one launch.
+        """Return the text of `{prompt}` for one launch.
 
-        With `feedback`, which is what a person says of earlier work, the agent is told that it goes
-        on. A prompt never begins with `-`, so that no program takes it for an option.
+        With `feedback`, a person's comment on earlier work, the agent is told to continue. It never begins with
+        `-`, so that no program takes it for an option.
         """
         from metawsm_rpc.policy.expansion import expand_text
 
