@@ -3,6 +3,7 @@
 Only the modules that the verb needs are imported, and only its parser is built: `metawsm status` runs often.
 """
 
+import atexit
 import errno
 import gc
 import io
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     # Most commands end before there is garbage worth collecting; long ones still collect, less often.
     gc.set_threshold(50_000)
+    # On its way out, Python would look through everything for garbage once more, for 20 ms.
+    atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     signal.signal(signal.SIGTERM, _terminate)
