@@ -62,7 +62,7 @@ class Leases:
         row = self._row(connection, scope)
         if not takeover and self._is_alive(row):
             raise BusyError(
-                f"Another process (pid {row['pid']}) is driving {_named(scope)}; wait for it, or stop the run.",
+                f"Process {row['pid']} is driving {_named(scope)}; wait for it, or stop the run.",
                 details={"scope": scope, "pid": row["pid"]},
             )
         return Lease(scope, self._holder, 1 + (row["fence"] if row else 0))
