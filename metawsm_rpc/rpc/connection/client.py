@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from metawsm_rpc.domain.markdown import unlinked
-
 if TYPE_CHECKING:
     from metawsm_rpc.rpc.connection.protocol import MetawsmProtocol
 
@@ -60,6 +58,8 @@ class Client:
 
     def show(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
         """Tell a person something; what it quotes of others makes no link."""
+        from metawsm_rpc.domain.markdown import unlinked
+
         self._protocol.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(kind, unlinked(message)))
 
     def log(self, message: str, kind: types.MessageType = types.MessageType.Log) -> None:
