@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -186,16 +187,17 @@ def open_service(
     state = root / STATE
     _check_owner(state)
     machine = LocalMachine(root, environ)
+    writable = not has_state(root) or _can_write(state)
 
     def make_state() -> None:
         _check_owner(state)
         _make_state(state)
 
     def open_store() -> Store:
-        if not trusted:
-            from metawsm_rpc.store.read_only import ReadOnlyStore
+        if not (trusted and writable):
+            from metawsm_rpc.store.read_only import ReadOnlyStore, not_trusted, not_writable
 
-            return ReadOnlyStore(state)
+            return ReadOnlyStore(state, partial(not_writable, state) if trusted else not_trusted)
         from metawsm_rpc.store.store import SqliteStore
 
         make_state()
@@ -208,7 +210,13 @@ def open_service(
         machine=machine,
         policy=RootPolicy(root, environ, overrides),
         trusted=trusted,
+        writable=writable,
     )
+
+
+def _can_write(state: Path) -> bool:
+    """Return whether the state directory and its database may be written; also False on a read-only file system."""
+    return all(os.access(path, os.W_OK) for path in (state, state / _DATABASE))
 
 
 def has_state(root: Path) -> bool:

@@ -33,11 +33,18 @@ terminal, for another program to run."""
 # --- status and runs ---
 
 
+def _tell_if_stored(verbs: Service) -> None:
+    """Say when what is shown may be old: nothing that is seen now can be kept."""
+    if not verbs.writable:
+        output.say("metawsm: .metawsm cannot be written, so this is what was recorded last.")
+
+
 def _status(parsed: Namespace) -> int:
     chosen = selector(parsed)
     if not any(chosen.values()):
         return _runs(Namespace(**vars(parsed), status=None, limit=None, offset=0))
     with service(parsed) as verbs:
+        _tell_if_stored(verbs)
         detail = verbs.status(**chosen)
     if parsed.json:
         output.print_json(detail)
@@ -63,6 +70,7 @@ def _runs_arguments(parser: ArgumentParser) -> None:
 
 def _runs(parsed: Namespace) -> int:
     with service(parsed) as verbs:
+        _tell_if_stored(verbs)
         listed = verbs.runs(
             tickets=parsed.ticket or (), statuses=parsed.status or (), limit=parsed.limit, offset=parsed.offset
         )

@@ -43,7 +43,7 @@ class Looking(RootService):
         from metawsm_rpc.engine import workspaces
 
         run = self.select(run_id, ticket)
-        if self._trusted:
+        if self._trusted and self.writable:
             supervisor = self._supervising
             # First, because progress that git shows counts in the sweep.
             workspaces.refresh(self.world, run, None if supervisor is None else supervisor.aside)

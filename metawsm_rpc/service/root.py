@@ -39,7 +39,8 @@ class RootService:
 
     `open_world` is called when state is first needed, and `has_state` says whether there is any:
     looking at an empty folder makes nothing there. One that is not `trusted` is only to be asked for
-    what reads (`verbs.Verb.reads`), and tells what is stored: neither git nor tmux is asked.
+    what reads (`verbs.Verb.reads`), and tells what is stored: neither git nor tmux is asked. One that is not
+    `writable` tells what is stored as well, because nothing new could be.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RootService:
         machine: Machine,
         policy: RootPolicy,
         trusted: bool = True,
+        writable: bool = True,
     ) -> None:
         self._open_world = open_world
         self._has_state = has_state
@@ -58,6 +60,7 @@ class RootService:
         self._machine = machine
         self._root_policy = policy
         self._trusted = trusted
+        self.writable = writable
         self._making = threading.RLock()  # the server asks from many threads
         self._world: World | None = None
         self._sweeping: Sweeper | None = None
@@ -130,7 +133,7 @@ class RootService:
     def _look(self, run_ids: Sequence[str] | None = None) -> None:
         """Sweep some runs, or all that may change; does nothing where nothing may be executed."""
         supervisor = self._supervising  # which another thread may be ending
-        if self._trusted and not (supervisor is not None and supervisor.is_fresh()):
+        if self._trusted and self.writable and not (supervisor is not None and supervisor.is_fresh()):
             self._sweeper.sweep(run_ids)
 
     def sweep(self, run_id: str) -> None:

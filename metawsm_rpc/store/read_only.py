@@ -1,13 +1,13 @@
-"""The store of an untrusted root: read as it is, with nothing created, migrated or locked."""
+"""The store of a root that is not trusted or cannot be written: read as it is, nothing created, migrated or locked."""
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from metawsm_rpc.errors import NotTrustedError, StoreError
+from metawsm_rpc.errors import MetawsmError, NotTrustedError, StoreError
 from metawsm_rpc.ports.store import Lease
 from metawsm_rpc.store.database import Database, migrations, translated
 from metawsm_rpc.store.store import SqliteStore
@@ -17,8 +17,9 @@ from metawsm_rpc.store.transaction import StoreTransaction
 class ReadOnlyDatabase(Database):
     """Opens the file for each read: it needs no write-ahead log, and leaves none behind."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refused: Callable[[], MetawsmError]) -> None:
         self.path = path
+        self._refused = refused
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -41,8 +42,8 @@ class ReadOnlyDatabase(Database):
             )
 
     def transaction(self) -> NoReturn:
-        """Raise `NotTrustedError`."""
-        raise refused()
+        """Raise the refusal."""
+        raise self._refused()
 
     def data_version(self) -> int:
         """Return a number that changes with every write."""
@@ -54,20 +55,21 @@ class ReadOnlyDatabase(Database):
 
 
 class ReadOnlyStore(SqliteStore):
-    """Reads like `SqliteStore`; every method that would write raises `NotTrustedError`."""
+    """Reads like `SqliteStore`; every method that would write raises the error that `refused` returns."""
 
-    def __init__(self, directory: Path) -> None:
-        self._database = ReadOnlyDatabase(directory / "metawsm.db")
+    def __init__(self, directory: Path, refused: Callable[[], MetawsmError]) -> None:
+        self._refused = refused
+        self._database = ReadOnlyDatabase(directory / "metawsm.db", refused)
 
     @contextmanager
     def transaction(self, lease: Lease | None = None) -> Iterator[StoreTransaction]:  # noqa: ARG002 - the port's
-        """Raise `NotTrustedError`."""
+        """Raise the refusal."""
         self._database.transaction()
         yield  # type: ignore[misc] # unreachable; makes it a context
 
     def acquire(self, scope: str, *, takeover: bool = False) -> Lease:  # noqa: ARG002 - the port's
-        """Raise `NotTrustedError`."""
-        raise refused()
+        """Raise the refusal."""
+        raise self._refused()
 
     def release(self, lease: Lease) -> None:
         """Do nothing: there can be no lease."""
@@ -76,13 +78,22 @@ class ReadOnlyStore(SqliteStore):
         """Return True, so that nothing here is ever picked up for driving."""
         return True
 
+    def holder(self, scope: str) -> int | None:  # noqa: ARG002 - the port's
+        """Return None: who holds a lease is only told where it could be taken."""
+        return None
+
     def close(self) -> None:
         """Do nothing: the file is only open during a read."""
 
 
-def refused() -> NotTrustedError:
-    """Return the error of a write."""
+def not_trusted() -> NotTrustedError:
+    """Return the error of a write where the root is not trusted."""
     return NotTrustedError("This folder is not trusted, so metawsm only reads here; trust it first.")
+
+
+def not_writable(directory: Path) -> StoreError:
+    """Return the error of a write where the state directory cannot be written."""
+    return StoreError(f"The folder {directory} cannot be written, so metawsm only reads here; check its permissions.")
 
 
 def _seen(*paths: Path) -> Iterator[os.stat_result]:

@@ -267,3 +267,37 @@ def test_in_a_sandbox_a_hook_is_heard(reach: Reach, sandbox: list[str]) -> None:
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     reach.cli("status", "r1")
     assert "observe_idle" in reach.events()
+
+
+LOOKS = (
+    ["status"],
+    ["status", "r1"],
+    ["explain", "r1", "--agent", "worker"],
+    ["history", "r1"],
+    ["logs", "r1"],
+    ["attach", "r1"],
+    ["diff", "r1"],
+    ["wait", "r1", "--until", "running"],
+    ["tickets"],
+    ["doctor"],
+)
+
+
+def test_where_only_reading_is_possible_looking_is_and_nothing_else(reach: Reach, sandbox: list[str]) -> None:
+    def inside(*words: str) -> "subprocess.CompletedProcess[str]":
+        argv = [*sandbox, *command(*words)]
+        folder = reach.cli.root.path
+        return subprocess.run(
+            argv, capture_output=True, text=True, check=False, cwd=folder, stdin=subprocess.DEVNULL, timeout=100
+        )
+
+    for words in LOOKS:
+        looked = inside("--json", *words)
+        assert looked.returncode == 0, looked
+        assert json.loads(looked.stdout).keys() == reach.cli.ask(*words).keys()
+    assert inside("status").stderr == "metawsm: .metawsm cannot be written, so this is what was recorded last.\n"
+    for words in (["stop", "r1"], ["restart", "r1", "--agent", "worker"], ["run", "--ticket", "T-1"]):
+        refused = inside(*words)
+        assert (refused.returncode, refused.stdout) == (1, ""), refused
+        assert "cannot be written, so metawsm only reads here" in refused.stderr
+    assert reach.agent()["status"] == "running"
