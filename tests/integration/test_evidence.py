@@ -234,7 +234,9 @@ class TestGemini:
 class TestOpencode:
     def test_whose_turn_is_over_because_it_failed_is_not_called_idle(self, runs: Runs) -> None:
         begin(runs, "opencode")
-        failed = "┃  go on\\n┃\\n\\n┃  Stub says 401\\n┃\\n\\n▣  Build · stub-1\\n\\n┃\\n╹▀▀▀▀▀▀▀▀▀▀▀▀▀▀\\n  tab agents"
+        failed = (
+            "┃  go on\\n┃\\n\\n┃\\n┃  Stub says 401\\n┃\\n\\n▣  Build · stub-1\\n\\n┃\\n╹▀▀▀▀▀▀▀▀▀▀▀▀▀▀\\n  tab agents"
+        )
         do(runs, "opencode", f'screen("{failed}")')
 
         def is_judged_by_its_screen() -> bool:
