@@ -1,4 +1,4 @@
-"""The agent of the demonstration: it does what the story says, as a real agent would go about it.
+"""The scripted agent of the demonstration: it follows the story the way a real agent would work.
 
 It reads its brief, finds the worktrees there, edits files, runs tests, commits, and tells how it
 goes. It shares its workspace with another agent, so it commits its own files and nothing else.

@@ -1,4 +1,4 @@
-"""What the demonstration knows of its run from what the server has told: who spoke, who is done, what is wrong."""
+"""What the demonstration has learned from the server: which agents have signalled or died, what is wrong."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From the JSON of the protocol back to the shapes that the code has for it: the reverse of `domain.wire`."""
+"""Converts the protocol's JSON back to the types of the code: the reverse of `domain.wire`."""
 
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints

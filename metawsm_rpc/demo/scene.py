@@ -1,4 +1,4 @@
-"""The folder of the demonstration: repositories with a past, tickets, and a policy with scripted agents."""
+"""The scene of the demonstration: repositories with a history, tickets, and a policy with scripted agents."""
 
 import json
 import os

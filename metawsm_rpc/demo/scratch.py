@@ -1,4 +1,4 @@
-"""A machine of the demonstration's own: home, configuration and tmux server in a folder that goes away.
+"""An isolated environment for the demonstration: home, configuration and tmux server in a temporary folder.
 
 This process's environment is changed for as long as the demonstration lasts, because everything
 that it starts, and metawsm itself, takes home and configuration from there.

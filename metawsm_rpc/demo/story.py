@@ -1,4 +1,4 @@
-"""What the demonstration is about: two repositories with a past, two tickets, and the agents' work on them.
+"""The story of the demonstration: two repositories with a history, two tickets, and the agents' work on them.
 
 All of it is data. `scene.py` makes the repositories and tickets of it, `agent.py` does the work.
 The edits of the two tickets touch the same files in different places, so that closing has something to merge.

@@ -1,1 +1,1 @@
-"""What runs are, as documents to read: Markdown, diffs and plain text from plain data."""
+"""Pages: runs and other results as readable documents, in Markdown, diffs and plain text."""

@@ -1,4 +1,4 @@
-"""The document at an address, put together from what the verbs answer."""
+"""Returns the document at an address, built from the results of verbs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from metawsm_rpc.pages.run import run_page, runs_page
 _TRANSCRIPT_BYTES = 256 * 1024
 _PATCH_CHARACTERS = 2_000_000
 _ROWS = 500
-"""What is longer than these is shown by its end; a document is read by a person, and sent whole."""
+"""Longer content is cut to its end, because a document is sent whole and read by a person."""
 
 
 class Verbs(Protocol):
@@ -52,7 +52,7 @@ class Verbs(Protocol):
 
 
 def document(address: Address, verbs: Verbs) -> Document:
-    """Return the document at an address. Raises what the verbs raise when there is no such thing."""
+    """Return the document at an address. Raises what the verbs raise if it does not exist."""
     return _MAKERS[address.kind](verbs, *address.names)
 
 

@@ -1,4 +1,4 @@
-"""What the smaller verbs answer, as pages: health with its evidence, events, tickets, the machine."""
+"""Pages of the smaller verbs: health with its evidence, events, tickets, doctor."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ Row = tuple[str, ...]
 def explain_page(
     agent: str, ticket: str, health: Health | None, evidence: Iterable[tuple[str, str, str, HealthState | None]]
 ) -> str:
-    """Return why an agent is judged as it is, as Markdown; evidence is `(source, observed, at, says)`."""
+    """Return an agent's health with its evidence as Markdown; evidence is `(source, observed, at, says)`."""
     rows = [(inline(source), inline(observed, 1000), says or "", moment(at)) for source, observed, at, says in evidence]
     verdict = (
         f"It is **{health.state}** since {moment(health.since)}: {inline(health.reason, 1000)} ({inline(health.source)})."

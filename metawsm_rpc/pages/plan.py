@@ -1,4 +1,4 @@
-"""A plan as a page: every step with its command, so that nothing happens that could not be read before."""
+"""A plan as a page: every step with its command, so that everything can be read before it happens."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,5 +38,5 @@ def _step(step: Step) -> str:
 
 
 def _visible(text: str) -> str:
-    """Return text whose control characters can be read: a command must not hide what it does in them."""
+    """Return text with its control characters made visible, so that a command cannot hide anything in them."""
     return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)

@@ -1,4 +1,4 @@
-"""A run as a page: what it is about, how its agents are, what they ask, what was done and what is in the workspaces.
+"""A run as a page: its agents and their health, open questions, steps and workspaces.
 
 Times are absolute, so that a page changes only when the run does.
 """

@@ -1,8 +1,8 @@
-"""From the first byte to the last: how the server begins, and all the ways in which it ends.
+"""The server's lifecycle: how it starts, and all the ways in which it ends.
 
-However it ends, agents go on: drives are cut off, the lease of each root is given up, what was
-answered is written, and the process goes, within about a second. Only who closes the input and still
-reads is answered first what it has asked.
+However it ends, agents keep running: drives are interrupted, the lease of each root is released, pending
+answers are written, and the process exits, within about a second. Only a client that closes its output but
+still reads first gets the answers to all its requests.
 """
 
 import asyncio
@@ -20,8 +20,7 @@ from metawsm_rpc.rpc.registration import create_server
 from metawsm_rpc.rpc.server import MetawsmServer
 
 _ANSWERING_SECONDS = 10.0
-"""How long answers are still worked on after the input has ended, while somebody reads: a script may send everything,
-then read."""
+"""How long to keep answering after the input has ended: a script may send everything, then read."""
 
 _LOOK_SECONDS = 0.1
 
@@ -30,11 +29,11 @@ _FLUSH_SECONDS = 0.5
 _INTERRUPTED = 130
 
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""More than an answer about hundreds of agents is made of, and a few megabytes at most."""
+"""More than an answer about hundreds of agents consists of, and a few megabytes at most."""
 
 
 def serve(root: str | None = None) -> None:
-    """Serve on standard input and output until the client goes; `root` replaces what the client opens."""
+    """Serve on standard input and output until the client goes; `root` replaces the client's workspace folders."""
     server = create_server()
     if root is not None:
         server.roots.fix(root)
@@ -103,10 +102,10 @@ async def _answer_and_end(server: MetawsmServer, writer: Writer, end: Callable[[
 
 
 def _take_standard_streams() -> tuple[int, int]:
-    """Return descriptors of our own for input and output.
+    """Return private descriptors for input and output.
 
-    Whatever else reads or prints in this process, or in a program that it starts, gets nothing and
-    is written to standard error: it must not take or break messages.
+    Anything else that reads in this process or its children gets nothing, and anything else that prints is
+    redirected to standard error, so that no message is taken or broken.
     """
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)

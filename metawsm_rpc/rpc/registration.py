@@ -1,4 +1,4 @@
-"""Every method and command of the protocol, and what answers it: from one table, requests and commands alike."""
+"""Registers every method and command of the protocol, from one table for both."""
 
 from collections.abc import Callable, Coroutine
 from functools import cache
@@ -100,7 +100,7 @@ def _command(server: MetawsmServer, verb: Verb) -> Handler:
 
 
 def _sent(arguments: tuple[Any, ...]) -> Any:
-    """Return what a command was sent; a command line that an editor cut into words is one text again."""
+    """Return a command's argument; a command line that an editor has split into words is joined again."""
     if all(isinstance(one, str) for one in arguments):
         return " ".join(arguments) if arguments else {}
     return {} if arguments[0] is None else arguments[0]

@@ -1,4 +1,4 @@
-"""The roots that a server works on: one for each workspace folder, and what requests name besides."""
+"""The roots of a server: one for each workspace folder, and those that requests name."""
 
 import threading
 from pathlib import Path
@@ -29,7 +29,7 @@ class Root:
 
     @property
     def service(self) -> "Service":
-        """The verbs; for threads, not for the event loop. Raises `NotTrustedError` where nothing may be used."""
+        """The verbs; for threads, not for the event loop. Raises `NotTrustedError` for another user's root."""
         from metawsm_rpc.composition import open_service
 
         with self._lock:
@@ -39,7 +39,7 @@ class Root:
 
     @property
     def views(self) -> "Views":
-        """The view of this root, read anew only where it has changed; for threads."""
+        """The view of this root, which rereads only what has changed; for threads."""
         from metawsm_rpc.rpc.view import Views
 
         service = self.service
@@ -55,18 +55,18 @@ class Root:
 
     @property
     def is_open(self) -> bool:
-        """Whether the verbs were needed already."""
+        """Whether the verbs have been used."""
         return self._service is not None
 
     def close(self) -> None:
-        """Let go of everything; agents go on."""
+        """Release everything; agents keep running."""
         with self._lock:
             if self._service is not None:
                 self._service.shut_down()
 
 
 class Roots:
-    """Finds the root that is meant. Paths are as given until somebody asks: `initialize` touches no disk."""
+    """Finds the root of a request. Paths are resolved only when needed: `initialize` touches no disk."""
 
     def __init__(self) -> None:
         self.trusted = True
@@ -75,7 +75,7 @@ class Roots:
         self._roots: dict[Path, Root] = {}
 
     def fix(self, root: str) -> None:
-        """Serve this root, whatever folders there are."""
+        """Serve only this root, whatever the workspace folders are."""
         self._fixed = path_of(root)
 
     def add(self, folder: str) -> None:
@@ -84,7 +84,7 @@ class Roots:
             self._folders[path] = None
 
     def remove(self, folder: str) -> None:
-        """Take a workspace folder away; runs of its root go on."""
+        """Remove a workspace folder; runs of its root continue."""
         if (path := path_of(folder)) is not None:
             self._folders.pop(path, None)
 
@@ -100,7 +100,7 @@ class Roots:
 
     @property
     def opened(self) -> tuple[Root, ...]:
-        """All roots whose verbs were needed."""
+        """All roots whose verbs have been used."""
         return tuple(root for root in list(self._roots.values()) if root.is_open)
 
     def named(self, name: str | None) -> Root:
@@ -130,7 +130,7 @@ class Roots:
         return roots[0]
 
     def close(self) -> None:
-        """Let go of every root."""
+        """Release every root."""
         for root in self.opened:
             root.close()
 
@@ -148,19 +148,24 @@ def _as_named(root: Path, folder: Path) -> Path:
 
 
 def _root_of(folder: Path) -> Path:
-    """Return the root that a workspace folder belongs to; one that is not there is told of, not its parent used."""
+    """Return the root that a workspace folder belongs to; a missing folder is its own, so that it is reported."""
     from metawsm_rpc.composition import find_root
 
-    return find_root(folder) if folder.is_dir() else folder
+    try:
+        return find_root(folder) if folder.is_dir() else folder
+    except OSError:  # such as one that may not be looked at
+        return folder
 
 
 def path_of(named: str) -> Path | None:
-    """Return the path that a path or a file URI names; None when it is another kind of URI."""
+    """Return the path that a path or a file URI names; None when it is another kind of URI, or no path can be so."""
+    if "\0" in unquote(named):
+        return None
     try:
         parts = urlsplit(named)
     except ValueError:
         return Path(named)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
-    # A drive or a colon in a name is no scheme; `metawsm:/run/x` and `untitled:1` are.
+    # A drive letter or a colon in a name is not a scheme; `metawsm:/run/x` and `untitled:1` have one.
     return None if parts.scheme and not named.startswith(("/", "~", ".")) else Path(named)

@@ -1,8 +1,8 @@
 """The server: a session with its verbs and its news.
 
-The event loop only takes messages and hands answers on. Verbs run on threads of `threads.py`, each
-root is followed by a thread of `news/feed.py`, and bytes are read and written by those of
-`connection/transport.py`. Everything heavy is imported after `initialize` has been answered.
+The event loop only receives messages and passes results on. Verbs run on threads of `threads.py`, each root is
+followed by a thread of `news/feed.py`, and bytes are read and written by those of `connection/transport.py`.
+Everything heavy is imported after `initialize` has been answered.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class MetawsmServer(Session):
         self._letting_go: asyncio.Task[None] | None = None
 
     async def let_go(self) -> None:
-        """Cut off what this process drives and give up what it holds, once; agents go on."""
+        """Interrupt the drives of this process and release its leases, once; agents keep running."""
         if self._letting_go is None:
             self._letting_go = asyncio.get_running_loop().create_task(self._let_go())
         await asyncio.shield(self._letting_go)
@@ -47,7 +47,7 @@ class MetawsmServer(Session):
         await self.threads.on("stops", self.roots.close)
 
     async def call(self, root: Root, verb: str, params: dict[str, Any] | None = None) -> Any:
-        """Call a verb and return its answer as plain JSON, as a request would get it. Raises `MetawsmError`."""
+        """Call a verb and return its result as plain JSON, as for a request. Raises `MetawsmError`."""
         return await self.calls.call(BY_NAME[verb], params, root, as_it_is)
 
     async def content(self, uri: str) -> Any:
@@ -61,11 +61,11 @@ class MetawsmServer(Session):
         return await self.call(roots[-1], "content", {"uri": uri})
 
     async def run_command(self, verb: str, sent: Any) -> Any:
-        """Carry out a command that an editor sent without help of ours: exactly the verb."""
+        """Execute a command exactly as its verb, without filling in anything."""
         return await self.calls.call(BY_NAME[verb], sent, None, as_it_is)
 
     def follow(self, before: Sequence[Root] = ()) -> None:
-        """Follow the roots of the workspace folders, and no longer those that were before; for threads."""
+        """Follow the roots of the current workspace folders, and stop following others; for threads."""
         now = self.roots.of_folders
         for root in before:
             if root not in now:
@@ -73,12 +73,12 @@ class MetawsmServer(Session):
         for root in now:
             self.feeds.of(root)
 
-    # --- what the protocol asks for ---
+    # --- the protocol's host ---
 
     def offered(self, token: object) -> None:
-        """Keep the token for progress that came with a request."""
+        """Keep the progress token of a request."""
         self.work.offered(token)
 
     async def cancel(self, token: str | int) -> None:
-        """Do what the person who pressed Cancel means."""
+        """Cancel what a progress token stands for."""
         await self.work.cancel(token)

@@ -1,4 +1,4 @@
-"""The session with a client: who it is, the roots that it works on, and the threads that work for it."""
+"""The session of a client: its capabilities, its roots, and the threads that work for it."""
 
 import asyncio
 import traceback
@@ -30,7 +30,7 @@ _LONGEST_BYTES = 8 * 1024 * 1024
 
 
 class Session(LanguageServer):
-    """What everything else of the server stands on; `server.py` puts verbs and news on top."""
+    """The base of the server; `server.py` adds verbs and news."""
 
     protocol: MetawsmProtocol
 
@@ -46,14 +46,14 @@ class Session(LanguageServer):
         self._spawned: set[asyncio.Task[Any]] = set()
 
     def begin(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
-        """Be ready for messages."""
+        """Get ready for messages."""
         self.loop = loop
         self.writer = writer
         self.threads.heed(writer)
         self.protocol.set_writer(writer)
 
     def greeted(self, params: dict[str, Any]) -> None:
-        """Keep what the client says of itself in `initialize`."""
+        """Keep the client's parameters of `initialize`."""
         self.client.told(params)
 
     def root_of(self, uri: str | None) -> Root:
@@ -61,16 +61,16 @@ class Session(LanguageServer):
         return self.roots.holding(uri)
 
     async def view(self, root: Root) -> "View":
-        """Return what editors are shown of a root, as it is now."""
+        """Return the current view of a root."""
         return await self.threads.on("looks", lambda: root.views.current())  # noqa: PLW0108 - the root is opened on the thread
 
     async def text(self, uri: str) -> str | None:
-        """Return the text of a file as it is typed where it is open, else as it is saved; None for what is no text."""
+        """Return a file's text: the editor's if it is open, else the saved one; None if it is not text."""
         document = opened(self.workspace, uri)
         return document.source if document is not None else await self.threads.on("looks", _saved, uri)
 
     def spawn(self, job: Coroutine[Any, Any, Any]) -> None:
-        """Do something in the background; what goes wrong is told to the log."""
+        """Run something in the background; errors are logged."""
         task = self.loop.create_task(job)
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
@@ -81,7 +81,7 @@ class Session(LanguageServer):
             self.report(error, "in the background")
 
     def report(self, error: BaseException, doing: str) -> None:
-        """Tell the log of what should not have happened; what a person can act on is told by its answer."""
+        """Log an unexpected error; errors that a person can act on are in the answers."""
         if not isinstance(error, MetawsmError):
             self.client.log("".join([f"{doing}: ", *traceback.format_exception(error)]), types.MessageType.Error)
 

@@ -1,7 +1,7 @@
-"""The server's own threads, so that nothing that takes long is waited for by anything else.
+"""Thread pools of the server, so that slow work delays nothing else.
 
-Looks, work and stops have a pool each: ten runs that are being planned and a git that hangs leave the
-threads of looks free, and a stop finds a thread whatever else is under way.
+Looks, work and stops have separate pools: ten runs being planned and a git that hangs leave the threads for
+looks free, and a stop always finds a thread.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """Calls functions on threads, as many at a time as a pool has; the others wait for their turn.
+    """Calls functions on the threads of a pool; further calls wait for a free thread.
 
-    While the client is far behind with reading, no turn begins but that of a stop.
+    While the client is far behind with reading, only stops are started.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Threads:
         self._waiting = ThreadPoolExecutor(1, "room")
 
     def heed(self, writer: Writer) -> None:
-        """Begin nothing while this one is congested."""
+        """Start nothing while this writer is congested."""
         self._writer = writer
 
     async def on(self, pool: Pool, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function on a thread of a pool. One that has begun is not cut off by cancelling."""
+        """Call a function on a thread of a pool. Cancelling does not interrupt a call that has started."""
         async with self._turns[pool]:
             if pool != "stops":
                 await self._await_room()

@@ -1,4 +1,4 @@
-"""What the editor is shown of a root: its tickets and the runs that are not closed."""
+"""The view of a root that editor features are computed from: its tickets and the runs that are not closed."""
 
 import math
 import threading
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.service import Service
 
 _TICKETS_SECONDS = 1.0
-"""How old what is known of the tickets' files may be."""
+"""How long the known state of the tickets' files stays valid."""
 
 _WHOLE_SECONDS = 5.0
 _MANY = 1000
@@ -25,7 +25,7 @@ _MANY = 1000
 class View(NamedTuple):
     """A root at one moment, the files of its tickets as the client names them: `details` are its runs that are not closed, newest first, as of event `seq`.
 
-    `blocked` says for runs, by their ids, what blocked the last try to close them.
+    `blocked` maps ids of runs to what blocked the last attempt to close them.
     """
 
     root: str
@@ -36,7 +36,7 @@ class View(NamedTuple):
 
 
 class Views:
-    """Keeps the view of one root, reading anew only what has changed; may be asked from any thread."""
+    """Maintains the view of one root, rereading only what has changed; may be used from any thread."""
 
     def __init__(self, root: str, service: "Service", as_shown: Callable[[str], str]) -> None:
         self._root = root
@@ -52,23 +52,23 @@ class Views:
         self._read_at = -math.inf
 
     def current(self) -> View:
-        """Return the root as it is now; the machine is not asked. Raises `StoreError`."""
+        """Return the current view, without a sweep. Raises `StoreError`."""
         with self._lock:
             if self._service.has_state():
                 self._read_runs()
             if time.monotonic() - self._tickets_at > _TICKETS_SECONDS:
                 self._read_tickets()
-            # Runs are listed oldest first here, and newest first where they are shown.
+            # These are oldest first, but runs are shown newest first.
             details = tuple(reversed(self._details.values()))
             return View(self._root, self._tickets, details, self._seq, dict(self._blocked))
 
     def tickets_changed(self) -> None:
-        """Read the tickets' files again, however fresh what is known of them."""
+        """Reread the tickets' files at the next look."""
         with self._lock:
             self._tickets_at = -math.inf
 
     def files_changed(self) -> bool:
-        """Return whether somebody else has changed, moved or removed the file of a ticket that has a run."""
+        """Return whether the file of a ticket with a run was changed, moved or removed."""
         with self._lock:
             before, self._written = self._written, {path: _written_at(path) for path in self._written}
             changed = before != self._written
@@ -79,7 +79,7 @@ class Views:
     def _read_runs(self) -> None:
         store = self._service.world.store
         fresh = store.events(self._seq, _MANY)
-        # What is no event, such as the time of a last activity, is read anew now and then.
+        # Changes without an event, such as the time of the last activity, are reread now and then.
         whole = len(fresh) == _MANY or time.monotonic() - self._read_at > _WHOLE_SECONDS
         changed = list(dict.fromkeys(event.run_id for event in fresh if event.run_id))
         if not (whole or changed):
@@ -106,7 +106,7 @@ class Views:
         self._blocked[run_id] = self._service.world.store.blocked(run_id)
 
     def _read_tickets(self) -> None:
-        # With a policy that cannot be used the last known tickets still have their runs.
+        # With an unusable policy, the last known tickets still have their runs.
         with suppress(InvalidPolicyError):
             found = self._service.tickets().tickets
             self._written = {ticket.path: _written_at(ticket.path) for ticket in found if ticket.runs}
@@ -115,7 +115,7 @@ class Views:
 
 
 def _written_at(path: str) -> int | None:
-    """Return when a file was last written, in nanoseconds; None for one that is not there."""
+    """Return a file's modification time in nanoseconds; None for a missing file."""
     try:
         return Path(path).stat().st_mtime_ns
     except OSError:

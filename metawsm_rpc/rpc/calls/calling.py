@@ -1,4 +1,4 @@
-"""Calling a verb as a client asks for it: checked, allowed, on a thread, and its answer made ready there."""
+"""Calls a verb for a client: parameters checked, permission checked, executed and encoded on a thread."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from metawsm_rpc.rpc.threads import Pool
 from metawsm_rpc.verbs import Verb
 
 Finish = Callable[[Any], Any]
-"""What is made of an answer that is plain JSON, on the thread that has it."""
+"""Turns a result, as plain JSON, into what is returned; runs on the verb's thread."""
 
 Arguments = dict[str, Any]
 
@@ -36,9 +36,9 @@ class Calls:
         }
 
     async def call(self, verb: Verb, sent: Any, root: Root | None, finish: Finish) -> Any:
-        """Call a verb with what a client sent. Raises `MetawsmError`.
+        """Call a verb with a client's parameters. Raises `MetawsmError`.
 
-        `root` is used unless the parameters name one; without both it is the first workspace folder's.
+        `root` is used unless the parameters name one; without either it is that of the first workspace folder.
         """
         if isinstance(sent, dict) and "workDoneToken" in sent:
             self._progress.offered(sent["workDoneToken"])
@@ -56,7 +56,7 @@ class Calls:
         if root is None or named is not None:
             root = self._session.roots.named(named)
         check_allowed(root, verb)
-        # What happens from now on is told by events.
+        # From here on, events report what happens.
         self._feeds.of(root).await_ready()
         return root, arguments
 
@@ -64,7 +64,7 @@ class Calls:
         found, arguments = self._prepared(verb, sent, root)
         answer = finish(wire(getattr(found.service, verb.method)(**arguments)))
         if verb.name in ("createTicket", "closeTicket"):
-            # No event tells of tickets.
+            # Changes of tickets have no event.
             found.views.tickets_changed()
             self._feeds.of(found).wake()
         return answer
@@ -80,7 +80,7 @@ class Calls:
         try:
             run_id, paused, answer = await asyncio.shield(under_way)
         except asyncio.CancelledError:
-            # Nobody has heard of the run, so nobody could stop it.
+            # The client does not know the run yet, so it could not stop it.
             self._session.spawn(self._stop_when_planned(root, under_way))
             raise
         if not paused:
@@ -123,17 +123,17 @@ def check_allowed(root: Root, verb: Verb) -> None:
 
 
 def _pool_of(verb: Verb) -> Pool:
-    """Return the pool for a verb: what only reads, or only writes a line, waits for no work."""
+    """Return the pool for a verb: verbs that only read or write a row do not wait for work."""
     if verb.name == "stop":
         return "stops"
     return "looks" if verb.reads or verb.name in ("answer", "signal") else "work"
 
 
 def as_it_is(answer: Any) -> Any:
-    """Return the answer, plain JSON."""
+    """Return the result unchanged, as plain JSON."""
     return answer
 
 
 def encoded(answer: Any) -> str:
-    """Return the answer as it is sent."""
+    """Return the result encoded for sending."""
     return json.dumps(answer, separators=(",", ":"), allow_nan=False)

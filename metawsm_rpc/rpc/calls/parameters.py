@@ -1,4 +1,4 @@
-"""The parameters of verbs: models made from the signatures of `Service`, which check what clients send."""
+"""The parameters of verbs: models derived from the signatures of `Service`, which validate what clients send."""
 
 import inspect
 from functools import cache
@@ -13,11 +13,11 @@ from metawsm_rpc.service import Service
 from metawsm_rpc.verbs import Verb
 
 _SHOWN = 20
-"""So many wrong parameters are told of."""
+"""How many wrong parameters an error names."""
 
 
 class Parameters(BaseModel):
-    """What every verb takes: `root` is a path or a file URI, by default the workspace folder's."""
+    """The parameter of every verb: `root` is a path or a file URI, by default that of the workspace folder."""
 
     model_config = ConfigDict(
         alias_generator=camel, validate_by_name=False, validate_by_alias=True, extra="forbid", strict=True
@@ -42,8 +42,8 @@ def model(verb: Verb) -> type[Parameters]:
 def checked(verb: Verb, sent: object) -> tuple[str | None, dict[str, Any]]:
     """Return `(root, arguments)` for the verb's method.
 
-    `sent` is an object, or nothing; one that is empty may be an empty array, which is how Lua writes it.
-    What is null was not sent. Raises `InvalidParamsError` that names each wrong parameter.
+    `sent` is an object or None; an empty one may be an empty array, as Lua encodes it. A null member counts as
+    absent. Raises `InvalidParamsError` that names each wrong parameter.
     """
     if sent is None or sent == []:
         sent = {}

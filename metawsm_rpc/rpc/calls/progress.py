@@ -1,8 +1,7 @@
-"""Progress of what takes long, where a person sees it, and Cancel.
+"""Work done progress of runs and closes, with Cancel.
 
-A run and a resume are followed after they have been answered, until this process has driven them as
-far as they go; their Cancel stops the run. A close is followed while its request lasts; its Cancel
-counts until the close is decided.
+A run or a resume is followed after its request was answered, until its drive in this process has ended; Cancel
+stops the run. A close is followed while its request lasts; Cancel works until the close is decided.
 """
 
 import asyncio
@@ -26,14 +25,14 @@ Cancel = Callable[[], Awaitable[object]]
 
 _LOOK_SECONDS = 0.2
 _NAMED = 3
-"""So many steps that are under way are named."""
+"""How many running steps are named."""
 
 _SETTLED = ("done", "failed", "skipped")
 _OFFERED: ContextVar[Token | None] = ContextVar("work_done_token", default=None)
 
 
 class Progress:
-    """Tells the client how far runs and closes are. For the event loop."""
+    """Reports the progress of runs and closes to the client. For the event loop."""
 
     def __init__(self, session: Session, feeds: Feeds) -> None:
         self._session = session
@@ -43,11 +42,11 @@ class Progress:
 
     @staticmethod
     def offered(token: object) -> None:
-        """Keep the token that came with the request of this task."""
+        """Keep the progress token of this task's request."""
         _OFFERED.set(token if isinstance(token, str | int) else None)
 
     async def cancel(self, token: Token) -> None:
-        """Stop what a token stands for; one that nobody knows is over by now."""
+        """Stop what a token stands for; an unknown token belongs to something that is over."""
         cancel = self._cancels.pop(token, None)
         if cancel is None:
             return
@@ -57,8 +56,8 @@ class Progress:
             self._session.client.show(error.message, types.MessageType.Warning)
 
     def follow_run(self, root: Root, run_id: str) -> None:
-        """Tell how far a run is, from now on, in the background."""
-        # The specification ends an offered token with its request, so it is only used for want of another.
+        """Report the progress of a run from now on, in the background."""
+        # By the specification an offered token ends with its request, so it is only a fallback.
         offered, _ = _OFFERED.get(), _OFFERED.set(None)
         self._session.spawn(self._follow(root, run_id, offered))
 
@@ -83,7 +82,7 @@ class Progress:
                         bar.report(now)
                     if not over:
                         await _first(changed, _LOOK_SECONDS)
-        except Exception as error:  # noqa: BLE001 - a bar must not stay for ever
+        except Exception as error:  # noqa: BLE001 - a progress bar must not stay forever
             self._session.report(error, f"following run {run_id}")
             shown = _Shown(str(error), 0)
         finally:
@@ -92,7 +91,7 @@ class Progress:
 
     @asynccontextmanager
     async def of_close(self, root: Root, run_id: str) -> AsyncIterator[None]:
-        """Tell that a close is under way, until the block ends; cancelling it, or the block, gives the close up."""
+        """Report a close within the block; cancelling it, or the block, cancels the close."""
         token = _OFFERED.get()
         if token is None:
             token = await self._created()
@@ -142,24 +141,24 @@ class _Bar:
         self._highest = 0
 
     def report(self, shown: _Shown) -> None:
-        """Show how far it is; the percentage never goes back, as the specification asks."""
+        """Report progress; the percentage never decreases, as the specification requires."""
         self._highest = max(self._highest, shown.percentage)
         self.send(types.WorkDoneProgressReport(message=shown.message, percentage=self._highest, cancellable=True))
 
     def end(self, message: str | None) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self.send(types.WorkDoneProgressEnd(message=message))
 
     def send(
         self, value: types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
     ) -> None:
-        """Send one step of its life."""
+        """Send one notification about it."""
         self._session.protocol.notify(types.PROGRESS, types.ProgressParams(self._token, value))
 
 
 def _look(root: Root, run_id: str) -> tuple[bool, _Shown]:
-    """Return whether this process has driven the run as far as it goes, and what to show."""
-    # In this order: what the last of its steps did is seen.
+    """Return whether the run's drive in this process has ended, and what to show."""
+    # In this order, so that the result of the last step is seen.
     driven = root.service.finish(run_id, 0)
     store = root.service.world.store
     status = store.run(run_id).status
@@ -182,7 +181,7 @@ def _shown(steps: "Sequence[Step]", status: "RunStatus", *, over: bool) -> _Show
 
 
 async def _first(changed: asyncio.Event, seconds: float) -> None:
-    """Wait until something has changed, or for so long."""
+    """Wait until something has changed, or for this long."""
     try:
         await asyncio.wait_for(changed.wait(), seconds)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""The verb `wait` on the server: it costs no thread, and ends when its request is cancelled."""
+"""The verb `wait` on the server: it occupies no thread, and ends when its request is cancelled."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.answers import Waited
 
 _LOOK_SECONDS = 5.0
-"""How often to look even when nobody tells of a change."""
+"""How often to look even without a notification of changes."""
 
 
 async def wait(threads: Threads, feed: Feed, root: Root, arguments: Mapping[str, Any]) -> "Waited":

@@ -1,1 +1,1 @@
-"""The connection to a client: bytes, messages, errors, and what the client says of itself."""
+"""The connection to a client: bytes, messages, errors, and the client's capabilities."""

@@ -1,4 +1,4 @@
-"""The client: what it can do, and asking it for things without ever waiting for ever."""
+"""The client: its capabilities, and requests to it with a time limit."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Errors as the client is told of them: a code, one sentence, and `{kind, hint, details}`."""
+"""Errors in the form of the protocol: a code, one sentence, and `{kind, hint, details}`."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ NOT_INITIALIZED = -32002
 CANCELLED = -32800
 
 _SHOWN = 200
-"""So many characters of what a client sent are quoted to it."""
+"""How many characters of a client's message are quoted in an error."""
 
 
 def response_error(error: BaseException, doing: str) -> ResponseError:
-    """Return what is answered instead of a result; an error that is nobody's fault but ours says so."""
+    """Return the error response for an exception; an internal error says that it is one."""
     if isinstance(error, MetawsmError):
         return ResponseError(error.code, error.message, wire(error.data()))
     if isinstance(error, JsonRpcException):
@@ -37,6 +37,6 @@ def refusal(code: int, message: str) -> ResponseError:
 
 
 def shortened(text: Any, length: int = _SHOWN) -> str:
-    """Return what a client sent, cut to what is worth quoting."""
+    """Return a client's text, shortened for quoting."""
     whole = str(text)
     return whole if len(whole) <= length else f"{whole[:length]}…"

@@ -1,4 +1,4 @@
-"""What a client may choose in `initializationOptions`."""
+"""The options in `initializationOptions`."""
 
 from typing import Any, NamedTuple
 
@@ -11,11 +11,11 @@ _MEANINGS = {
 
 
 class Options(NamedTuple):
-    """What a client may choose.
+    """A client's options.
 
-    `events` asks for `metawsm/event`; `root` replaces the workspace folders; untrusted folders are only
-    read. A client that says `present: false` asks a person for what a command lacks and shows what
-    commands answer; for any other the server does both, as far as it can.
+    `events` asks for `metawsm/event`; `root` replaces the workspace folders; untrusted folders are only read.
+    With `present: false` the client itself asks for missing parameters of commands and shows their
+    results; otherwise the server does both, as far as possible.
     """
 
     events: bool = False
@@ -25,9 +25,9 @@ class Options(NamedTuple):
 
 
 def options(sent: Any) -> tuple[Options, tuple[str, ...]]:
-    """Return what was chosen, and a sentence on each thing that was not understood.
+    """Return the options, and a sentence on each invalid one.
 
-    What is wrong is left at its default; a `trusted` that is wrong is False.
+    An invalid option gets its default, except that an invalid `trusted` is False.
     """
     if sent is None or sent == []:  # Lua's empty table
         return Options(), ()

@@ -1,4 +1,4 @@
-"""The process that started the server: when it is gone, so is the reason to serve."""
+"""The client's process: the server ends when it is gone."""
 
 import asyncio
 import os

@@ -31,6 +31,13 @@ class Texts(Workspace):
     ) -> Text:
         return Text(doc_uri, source, version, language_id, position_codec=self.position_codec)
 
+    def update_text_document(
+        self, text_doc: types.VersionedTextDocumentIdentifier, change: types.TextDocumentContentChangeEvent
+    ) -> None:
+        """Edit a document; one that is not open has no text to edit."""
+        if opened(self, text_doc.uri) is not None:
+            super().update_text_document(text_doc, change)
+
 
 def opened(workspace: Workspace, uri: str) -> TextDocument | None:
     """Return an open document by its URI, in whichever of its spellings; None for one that is not open."""

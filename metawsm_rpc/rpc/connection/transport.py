@@ -1,8 +1,8 @@
-"""Bytes in and out: LSP's framing over two streams, each with a thread of its own.
+"""Reads and writes messages: LSP's framing over two streams, each with its own thread.
 
-Threads and not a non-blocking descriptor: standard output may be shared with the terminal or the
-editor's log, and its mode is theirs as well. A client that does not read stops only the thread that
-writes; what waits for it is counted, and past a limit nothing more is read.
+It uses threads because a non-blocking mode would also apply to the terminal or the editor's log, which may
+share standard output. A client that does not read blocks only the writing thread; its backlog is counted, and
+beyond a limit nothing more is read.
 """
 
 import asyncio
@@ -14,23 +14,23 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 LIMIT_BYTES = 64 * 1024 * 1024
-"""How much may be under way: messages that were read and are not answered, and answers that wait to be read."""
+"""The limit for messages that are not answered yet, plus answers that are not read yet."""
 
 CONGESTED_BYTES = 8 * 1024 * 1024
-"""So many bytes that nobody reads are enough: what could be sent waits, or is asked for again later."""
+"""The backlog beyond which the client counts as congested: other messages wait, or are replaced by later ones."""
 
 MESSAGE_LIMIT_BYTES = 256 * 1024 * 1024
-"""A longer message is thrown away and told as an error."""
+"""A longer message is discarded and reported as an error."""
 
 _HEADER_LIMIT = 8192
 _OVERHEAD_BYTES = 4096
-"""What a message costs besides its text."""
+"""The memory that a message needs in addition to its text."""
 
 _CHUNK = 1024 * 1024
 
 
 class Budget:
-    """Counts the bytes that are under way, and lets the reader wait while there are too many."""
+    """Counts bytes in progress, and makes the reader wait while there are too many."""
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
         self._limit = limit
@@ -38,18 +38,18 @@ class Budget:
         self._changed = threading.Condition()
 
     def take(self, size: int) -> None:
-        """Count bytes that are there already."""
+        """Count bytes without waiting."""
         with self._changed:
             self._used += size
 
     def wait_and_take(self, size: int) -> None:
-        """Wait until there is room; a message that is larger than all of it has to be alone."""
+        """Wait until there is room; a message larger than the whole budget has to be alone."""
         with self._changed:
             self._changed.wait_for(lambda: self._used == 0 or self._used + size <= self._limit)
             self._used += size
 
     def give(self, size: int) -> None:
-        """Bytes have been dealt with."""
+        """Give back bytes that have been processed."""
         with self._changed:
             self._used -= size
             self._changed.notify_all()
@@ -69,7 +69,7 @@ class Writer:
         threading.Thread(target=self._work, name="writer", daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        """Queue one whole message; dropped once nobody can read any more."""
+        """Queue one whole message; it is dropped once the client can no longer read."""
         with self._changed:
             if self._broken:
                 return
@@ -87,18 +87,18 @@ class Writer:
         return self._waiting_bytes > CONGESTED_BYTES
 
     def is_read(self) -> bool:
-        """Return whether anybody can read what is written."""
+        """Return whether the client can still read."""
         poll = select.poll()
-        poll.register(self._descriptor, 0)  # errors and a hang-up are always told
+        poll.register(self._descriptor, 0)  # errors and hang-ups are always reported
         return not poll.poll(0)
 
     def await_room(self, timeout: float) -> bool:
-        """Wait until the client has read most of what was sent; False when the time came first."""
+        """Wait until the client has read most of the backlog; return False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: self._broken or not self.congested, timeout)
 
     def drain(self, timeout: float) -> bool:
-        """Wait until everything is written; False when the time came first."""
+        """Wait until everything is written; return False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: self._broken or not self._waiting, timeout)
 

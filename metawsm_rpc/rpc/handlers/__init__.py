@@ -1,7 +1,7 @@
-"""What answers an editor: its requests, its commands, and what is noted of its documents.
+"""Handlers for an editor's requests, commands and document notifications.
 
-What is shown is made by `rpc/features`. The handlers are found by name and imported by their first
-request, on a thread, so that `initialize` is answered before anything heavy is there.
+`rpc/features` computes the content. Handlers are found by name and imported at their first request, on a
+thread, so that `initialize` is answered before anything heavy is imported.
 """
 
 from collections.abc import Callable, Coroutine
@@ -55,7 +55,7 @@ def register(server: MetawsmServer) -> None:
 
 
 async def begin(server: MetawsmServer) -> None:
-    """Show what is wrong with policies before anybody opens one, and hear of it when they change on disk."""
+    """Publish the problems of policies even if none is open, and watch them for changes on disk."""
     await check_policies(server)
     server.spawn(watched(server))
     if server.client.can("workspace.didChangeWatchedFiles.dynamicRegistration"):

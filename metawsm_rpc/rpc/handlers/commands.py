@@ -1,6 +1,6 @@
-"""Commands of an editor that knows nothing of metawsm: what is missing is filled in, what is answered is shown.
+"""Commands of editors without a metawsm plugin: fills in missing parameters and shows the results.
 
-A client that says `present: false` asks and shows by itself; its commands are exactly the verbs.
+With `present: false` the client does both itself, and its commands are exactly the verbs.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metawsm_rpc.rpc.server import MetawsmServer
 
 _PATIENCE_SECONDS = 8.0
-"""Emacs' eglot gives a command up after 10 s."""
+"""Emacs' eglot gives up on a command after 10 s."""
 
 _WITH_RUN: dict[str, dict[str, Any]] = {
     "stop": {},

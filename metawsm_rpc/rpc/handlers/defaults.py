@@ -1,7 +1,7 @@
-"""What a command means when an editor sends it without arguments.
+"""Fills in the arguments of a command that an editor sends without them.
 
-The ticket, run or agent is that of the document that a person is at; else the only one that can be
-meant; else, for what only looks, the newest. What changes something is never guessed among several.
+The ticket, run or agent is that of the document that a person is at; else the only one that can be meant; else,
+for what only looks, the newest. For verbs that change something, nothing is guessed among several candidates.
 """
 
 from collections.abc import Iterable

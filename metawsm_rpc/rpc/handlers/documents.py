@@ -1,4 +1,4 @@
-"""Virtual documents, for clients that open them; and what is noted when documents are opened, typed in and closed."""
+"""Virtual documents, and notifications about documents that are opened, edited and closed."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The hover of any document: the policy's, or that of a ticket."""
+"""The hover in any document: that of the policy, or of a ticket."""
 
 from typing import TYPE_CHECKING
 

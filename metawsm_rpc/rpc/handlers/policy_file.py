@@ -1,4 +1,4 @@
-"""The requests that an editor makes about policy files, and their diagnostics while somebody types."""
+"""Requests about policy files, and their diagnostics while somebody types."""
 
 import asyncio
 import os

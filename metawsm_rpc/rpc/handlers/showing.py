@@ -1,4 +1,4 @@
-"""What a command has to say, shown by an editor that does not know the command: a document, or one sentence.
+"""Shows the result of a command in an editor without a plugin: as a document, or as one sentence.
 
 A document is virtual where the editor opens such, else a file in a folder of this process's own; an
 editor that opens nothing by itself is told the file's path.

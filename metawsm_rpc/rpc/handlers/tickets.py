@@ -1,4 +1,4 @@
-"""The requests that an editor makes about tickets, answered from what is known of their root."""
+"""Requests about tickets, answered from the view of their root."""
 
 from typing import TYPE_CHECKING
 

@@ -1,1 +1,1 @@
-"""What the client is told without asking: events, diagnostics, messages, refreshes."""
+"""Everything that is sent without a request: events, diagnostics, messages, refreshes."""

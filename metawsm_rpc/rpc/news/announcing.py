@@ -1,4 +1,4 @@
-"""What a person must know at once, as few messages as it can be: questions, ends of agents and runs."""
+"""Messages for a person, as few as possible: questions, and the ends of agents and runs."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ from metawsm_rpc.domain.models import Event
 from metawsm_rpc.domain.sentences import ended
 
 _QUIET_SECONDS = 3.0
-"""After a message the next ones are collected for so long, and told as one."""
+"""How long after a message the next ones are collected into one."""
 
 _NAMED = 3
-"""So many are named; of more their number is told."""
+"""How many items a message names; of more it gives the number."""
 
 _TEXT_LIMIT = 300
 
@@ -29,14 +29,14 @@ _LEVELS: Mapping[Kind, Level] = {
 
 
 class Message(NamedTuple):
-    """Something to be shown."""
+    """A message to show."""
 
     level: Level
     text: str
 
 
 class Announcer:
-    """Collects what events tell, and says when it is time to show it. For one thread."""
+    """Collects messages from events, and decides when to show them. For one thread."""
 
     def __init__(self) -> None:
         self._waiting: dict[Kind, dict[str, str]] = {}
@@ -44,20 +44,20 @@ class Announcer:
         self._next = 0.0
 
     def take(self, events: Iterable[Event]) -> None:
-        """Keep what a person must know of; what a later event makes pointless is dropped."""
+        """Keep what a person must know; a message that a later event makes obsolete is dropped."""
         for event in events:
             kind = _kind(event)
             if kind in ("dead", "failed"):
                 self._troubled.add(event.run_id)
             if kind == "run_failed" and event.run_id in self._troubled:
-                continue  # told by its agent
+                continue  # its agent has reported it
             if kind is not None:
                 self._waiting.setdefault(kind, {})[f"{event.run_id} {event.entity_id}"] = _sentence(kind, event)
             elif event.entity == "guidance":
                 self._waiting.get("question", {}).pop(f"{event.run_id} {event.entity_id}", None)
 
     def due(self) -> tuple[Message, ...]:
-        """Return the messages to show now; none while the last ones are fresh."""
+        """Return the messages to show now; none shortly after the last ones."""
         if not any(self._waiting.values()) or time.monotonic() < self._next:
             return ()
         self._next = time.monotonic() + _QUIET_SECONDS

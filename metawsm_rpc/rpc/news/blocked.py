@@ -1,6 +1,6 @@
-"""Closes that were blocked: looked at again now and then, so that their diagnostics go when the cause has gone.
+"""Checks blocked closes again now and then, so that their diagnostics disappear with their cause.
 
-What is in the way lies in worktrees and checkouts, where no event tells of a change.
+The cause is in worktrees and checkouts, whose changes cause no event.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from metawsm_rpc.rpc.session import Session
 _FIRST_SECONDS = 2.0
 _LONGEST_SECONDS = 30.0
 _FACTOR = 1.5
-"""A rehearsal asks git a lot, and who has not mended it for an hour will not do so in the next second."""
+"""A rehearsal is expensive, and a cause that has lasted for an hour seldom goes away in the next second."""
 
 
 async def watched(session: Session) -> None:
-    """Look again at what blocks closes, until the server ends."""
+    """Check blocked closes repeatedly, until the server ends."""
     pause = _FIRST_SECONDS
     before: dict[str, object] = {}
     while True:

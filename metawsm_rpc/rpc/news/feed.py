@@ -1,9 +1,8 @@
-"""What happens at one root, brought to the client without being asked for.
+"""Feeds the client with the news of one root.
 
-A thread for each root. The root's supervisor wakes it; it sends events in order, keeps the view that
-features are computed from, publishes diagnostics that have changed, and asks for refreshes. A client
-that does not read is not sent more: events wait in the store, and of everything else only the latest
-state matters.
+A thread for each root. The root's supervisor wakes it; it sends events in order, keeps the view that features
+are computed from, publishes diagnostics that have changed, and asks for refreshes. A client that does not read
+is sent nothing more: events wait in the store, and of everything else only the latest state matters.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _RETRY_SECONDS = 5.0
-"""How long a root that cannot be used is left alone."""
+"""How long to wait before retrying a root that cannot be used."""
 
 _IDLE_SECONDS = 1.0
 
@@ -57,7 +56,7 @@ class Feed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Follow no longer, and take back what was published; runs and agents go on."""
+        """Stop following, and withdraw published diagnostics; runs and agents continue."""
         self._over.set()
         self.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -65,11 +64,11 @@ class Feed:
         self._publish({})
 
     def await_ready(self) -> None:
-        """Wait until every later event will be sent."""
+        """Wait until it is certain that every later event will be sent."""
         self._ready.wait()
 
     def wake(self) -> None:
-        """Look now: something may have changed that is no event."""
+        """Look now: something without an event may have changed."""
         with self._news:
             self._woken = True
             self._news.notify_all()
@@ -126,7 +125,7 @@ class Feed:
 
     @contextmanager
     def _supervised(self) -> Iterator[None]:
-        """Let the root be supervised; one that is not trusted is only looked at."""
+        """Supervise the root; an untrusted one is only read."""
         if self._root.trusted:
             with self._root.service.supervise(lambda _: self.wake(), self._trouble):
                 yield
@@ -199,7 +198,7 @@ class Feed:
         self._session.client.show(message.text, level)
 
     def _trouble(self, error: MetawsmError) -> None:
-        """Tell a person, once, why a root cannot be followed."""
+        """Report to the person, once, why a root cannot be followed."""
         if error.message not in self._told:
             self._told.add(error.message)
             hint = f" {error.hint}" if error.hint else ""
@@ -216,7 +215,7 @@ class Feeds:
         self._lock = threading.Lock()
 
     def of(self, root: Root) -> Feed:
-        """Return the feed of a root, begun if need be."""
+        """Return the feed of a root, starting it if necessary."""
         with self._lock:
             if root.path not in self._feeds:
                 self._feeds[root.path] = Feed(self._session, self._refreshes, root)

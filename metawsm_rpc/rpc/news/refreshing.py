@@ -1,4 +1,4 @@
-"""Asking the client to ask again: lenses and virtual documents, when what they show has changed."""
+"""Asks the client to refresh lenses and virtual documents when their content has changed."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Refreshes:
         self._task: asyncio.Task[None] | None = None
 
     def shown(self, uri: str) -> None:
-        """Remember a virtual document that the client has asked for; the oldest are forgotten."""
+        """Remember a virtual document that the client has read; the oldest are forgotten."""
         self._documents.pop(uri, None)
         self._documents[uri] = None
         for oldest in list(self._documents)[:-_REMEMBERED]:
