@@ -19,6 +19,8 @@ SCREENS = {
         f"litellm.APIError: no\n{RULE}\n> again\n\nDone.\n\nTokens: 2k sent.\n{RULE}\n> ",
         "idle",
     ),
+    "an editor": ('calc.py\ndef add():\n~\n~\n~\n"x.md" 2L, 30B                 1,1   All', None),
+    "a pager": ("commit 1\n\n    Fix\n\n(END)", None),
     "question": ("make\nRun shell command? (Y)es/(N)o/(D)on't ask again [Yes]: ", "waiting"),
     "question with an answer begun": ("Create new file? (Y)es/(N)o [Yes]: n", "waiting"),
     "question that is broken": ("Add .aider* to .gitignore (recommended)? (Y)\nes/(N)o [Ye\ns]: ", "waiting"),

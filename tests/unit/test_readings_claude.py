@@ -81,6 +81,11 @@ SCREENS = {
         None,
     ),
     "left": (f"● Done.\n\n{IDLE}\n\nResume this session with:\nclaude --resume 1\n$", "finished", None),
+    "rules for tools": (
+        f"{RULE}\n  Permissions  Allow   Ask   Deny\n\n    1. Add a new rule…\n\n  ←/→ to switch · ↓ to select · Esc to cancel",
+        "waiting",
+        None,
+    ),
     "answers to be sent": (
         f"{RULE}\n←  ☒ Cache  ✔ Submit  →\n\nReview your answers\n\nReady to submit your answers?\n\n❯ 1. Submit answers\n  2. Cancel",
         "waiting",

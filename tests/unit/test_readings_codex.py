@@ -56,6 +56,19 @@ SCREENS = {
         "waiting",
         "login",
     ),
+    "permission for a tool of a server": (
+        (
+            '• Calling menu.list\n\n  Field 1/1\n  Allow the menu server to run tool "list"?\n\n  › 1. Allow\n    2. Cancel\n\n'
+            "  enter to submit | esc to cancel"
+        ),
+        "waiting",
+        "permission",
+    ),
+    "choice of a model": (
+        "  There is a new model\n\n› 1. Try it\n  2. Keep the old\n\n  Use ↑/↓ to move, press enter to confirm",
+        "waiting",
+        None,
+    ),
     "menu in prose": (f"• It prints:\n\n  ❯ 1. Yes\n    2. No (esc)\n\n  Worked for 1s • 07:22{OPEN}", "idle", None),
     "overview of agents": ("  Agent command center  Group: Project\n  No tasks yet\n\n  ? help  n new", "idle", None),
     "left": ("To continue this session, run:\n  codex resume 1\n", "finished", None),

@@ -15,7 +15,11 @@ _TYPED = r"(?:\n.+)*\Z"
 # Above its prompt stand a rule and the files of the chat.
 _OPEN = rf"^─{{8,}}\n(?:.+\n){{0,20}}?{_PROMPT}{_TYPED}"
 
+# What an editor or a pager shows at the lower edge, which may be open within it.
+_ANOTHER_PROGRAM = r"^~$(?:\n.*){0,2}\Z|^(?:\(END\)|:|--More--.*|-- INSERT --.*)\Z"
+
 SCREENS = (
+    ScreenRule("end", _ANOTHER_PROGRAM, Word(None, "an editor or a pager is open")),
     ScreenRule("end", rf"{_YES_OR_NO}(?:.*\n?){{0,3}}{_ANSWER}", Word("waiting", "it asks a question", "permission")),
     ScreenRule(
         "end",

@@ -71,7 +71,7 @@ _ERRORS = (
 
 # The chosen option of a list at the end of the screen, and the line that names keys.
 _OPTIONS = r"^\s*❯ \d+\. .*(?:(?:\n.*){0,30}\n\s*\d+\. .*)?(?:\n {4,}\S.*)?\Z"
-_KEYS = r"^\s*(?:Press )?(?:Enter|Esc|Tab|Space) to \w+.*(?:\n\s*\S.*)?\Z"
+_KEYS = r"^\s*(?:.* · )?(?:Press )?(?:Enter|Esc|Tab|Space) to \w+.*(?:\n\s*\S.*)?\Z"
 
 SCREENS = (
     ScreenRule("end", r"^Resume this session with:$", Word("finished", "it has said how to resume it")),

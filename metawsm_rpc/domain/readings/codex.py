@@ -20,17 +20,17 @@ HOOKS = (
 
 PROMPT = r"^›(?! \d+\. )(?: .*)?$"
 
-_OPTION_AND_KEYS = r"^[›>] \d+\. .*(?:\n.*){0,20}\n\s*(?:[Pp]ress )?enter(?: to)? \w+.*(?:\n.*){0,2}\Z"
+_OPTION_AND_KEYS = r"^ {0,2}[›>] \d+\. .*(?:\n.*){0,20}\n.*\benter(?: to)? \w+.*(?:\n.*){0,2}\Z"
 
 SCREENS = (
     ScreenRule("end", r"^To continue this session, run:$", Word("finished", "it has said how to continue it")),
-    ScreenRule("end", _OPTION_AND_KEYS, Word("waiting", "a dialog is open")),
-    ScreenRule("end", r"^  Press (?:enter|esc) to .*\Z", Word("waiting", "a dialog is open")),
     ScreenRule(
         "end",
         r"\benter to submit\b(?:.*\n?){0,2}\besc to interrupt\b.*\Z",
         Word("waiting", "a question is open", "question"),
     ),
+    ScreenRule("end", _OPTION_AND_KEYS, Word("waiting", "a dialog is open")),
+    ScreenRule("end", r"^  Press (?:enter|esc) to .*\Z", Word("waiting", "a dialog is open")),
     ScreenRule(
         "above",
         r"^[•◦] .*\((?:\d+[hms] ?)+• esc\b.*(?:\n.*){0,14}\Z",
@@ -47,7 +47,7 @@ SCREENS = (
 )
 
 ASKS = (
-    Ask(r"^  Would you like to ", "permission"),
+    Ask(r"^  (?:Would you like to |Allow .*\?$)", "permission"),
     Ask(r"^  Question \d+/\d+", "question"),
     Ask(r"Trust this folder|[Hh]ooks need review", "trust"),
     Ask(r"Sign in|log in|API key", "login"),
