@@ -298,9 +298,56 @@ def test_closing_does_not_read_what_is_no_file(tickets, root):
 
 
 def test_tickets_are_where_the_policy_says(tmp_path):
-    assert ticket_root(tmp_path, "ttmp", {}) == TicketRoot(tmp_path / "ttmp")
-    assert ticket_root(tmp_path, "docs/../docs/t", {}) == TicketRoot(tmp_path / "docs/t")
-    assert ticket_root(tmp_path, "/elsewhere", {}) == TicketRoot(Path("/elsewhere"))
+    assert ticket_root(tmp_path, "ttmp", {}) == TicketRoot(tmp_path / "ttmp", within=tmp_path)
+    assert ticket_root(tmp_path, "docs/../docs/t", {}).directory == tmp_path / "docs/t"
+
+
+def test_tickets_that_would_be_outside_of_the_root_are_neither_read_nor_written(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    write(outside, "T")
+    before = sorted(outside.rglob("*"))
+    root.mkdir()
+
+    def refused(configured="ttmp"):
+        tickets = FileTickets(ticket_root(root, configured, {}), lambda: NOW)
+        for act in (
+            tickets.all,
+            lambda: tickets.find("T"),
+            lambda: tickets.close("T", changelog="x"),
+            lambda: new(tickets),
+        ):
+            with pytest.raises(HostError, match=f"leads out of {root}") as caught:
+                act()
+            assert "DOCMGR_CONFIG" in (caught.value.hint or "")
+        assert sorted(outside.rglob("*")) == before
+
+    def new(tickets):
+        return tickets.create("NEW", title=None, topics=())
+
+    (root / "ttmp").symlink_to(outside)
+    refused()
+    refused("../outside")
+    refused("/elsewhere")
+    for named in ("../outside", str(outside), "ttmp"):
+        (root / ".ttmp.yaml").write_text(f"root: {named}\n")
+        refused()
+    (root / ".ttmp.yaml").rename(tmp_path / ".ttmp.yaml")
+    (tmp_path / ".ttmp.yaml").write_text("root: outside\n")
+    assert FileTickets(ticket_root(root, "ttmp", {}), lambda: NOW).find("T").directory == str(outside / "T")
+
+
+def test_a_folder_among_the_tickets_that_leads_out_of_the_root_is_not_written(root, tmp_path):
+    root.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    inside = FileTickets(TicketRoot(root, within=root), lambda: NOW)
+    made = Path(inside.create("ONE", title=None, topics=()).directory)
+    year = root / made.relative_to(root).parts[0]
+    year.rename(tmp_path / "elsewhere" / "year")
+    year.symlink_to(tmp_path / "elsewhere" / "year")
+    before = sorted((tmp_path / "elsewhere").rglob("*"))
+    with pytest.raises(HostError, match="leads out of"):
+        inside.create("TWO", title=None, topics=())
+    assert sorted((tmp_path / "elsewhere").rglob("*")) == before
 
 
 def test_docmgrs_configuration_is_found_upwards(tmp_path):
@@ -308,7 +355,8 @@ def test_docmgrs_configuration_is_found_upwards(tmp_path):
     expected = TicketRoot(tmp_path / "notes", ("ann", "7"), "short")
     assert ticket_root(tmp_path / "a" / "b", "ttmp", {}) == expected
     # Another directory than the default is somebody's wish, as docmgr's --root is.
-    assert ticket_root(tmp_path, "mine", {}) == expected._replace(directory=tmp_path / "mine")
+    mine = expected._replace(directory=tmp_path / "mine", within=tmp_path)
+    assert ticket_root(tmp_path, "mine", {}) == mine
 
 
 def test_docmgrs_configuration_may_be_named_by_the_environment(tmp_path):
@@ -325,7 +373,7 @@ def test_docmgrs_configuration_may_be_named_by_the_environment(tmp_path):
 )
 def test_docmgrs_configuration_need_not_say_anything(tmp_path, text):
     (tmp_path / ".ttmp.yaml").write_text(text)
-    assert ticket_root(tmp_path, "ttmp", {}) == TicketRoot(tmp_path / "ttmp")
+    assert ticket_root(tmp_path, "ttmp", {}) == TicketRoot(tmp_path / "ttmp", within=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["root: [", "- a\n", "root: \x07"])

@@ -12,18 +12,24 @@ _DEFAULT_DIRECTORY = "ttmp"
 
 
 class TicketRoot(NamedTuple):
-    """The absolute folder of all tickets, and docmgr's defaults for new ones."""
+    """The absolute folder of all tickets, and docmgr's defaults for new ones.
+
+    `within` is the folder that it must not lead out of, by links or otherwise; None where a person has named it.
+    """
 
     directory: Path
     owners: tuple[str, ...] = ()
     intent: str = "long-term"
+    within: Path | None = None
 
 
 def ticket_root(root: Path, configured: str, environ: Mapping[str, str]) -> TicketRoot:
     """Return where the tickets of a root are.
 
     A directory in the policy other than the default wins, as docmgr's `--root` does; then the file that
-    `DOCMGR_CONFIG` names, or the nearest `.ttmp.yaml` from `root` upwards; then `ttmp`.
+    `DOCMGR_CONFIG` names, or the nearest `.ttmp.yaml` from `root` upwards; then `ttmp`. What comes with a
+    root, and may be a stranger's, must not lead out of it; a file above the root, or one that
+    `DOCMGR_CONFIG` names, is the person's own.
 
     Args:
         root: metawsm's root, absolute; relative paths start here.
@@ -34,9 +40,12 @@ def ticket_root(root: Path, configured: str, environ: Mapping[str, str]) -> Tick
         HostError: docmgr's configuration cannot be read.
     """
     file = _config_file(root, environ)
+    within: Path | None = root
     config = _load(file) if file else {}
     directory = Path(configured).expanduser()
     if file and configured == _DEFAULT_DIRECTORY and (named := config.get("root")):
+        is_of_the_root = file == root / _FILE and file != root / environ.get("DOCMGR_CONFIG", "")
+        within = root if is_of_the_root else None
         root, directory = file.parent, Path(str(named))
     defaults = config.get("defaults")
     defaults = defaults if isinstance(defaults, dict) else {}
@@ -45,6 +54,7 @@ def ticket_root(root: Path, configured: str, environ: Mapping[str, str]) -> Tick
         directory=Path(os.path.normpath(root / directory)),
         owners=tuple(map(str, owners)) if isinstance(owners, list) else (),
         intent=str(defaults.get("intent") or "long-term"),
+        within=within,
     )
 
 

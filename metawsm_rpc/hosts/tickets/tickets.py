@@ -147,6 +147,7 @@ class FileTickets:
             timestamp=local_timestamp(now),
         )
         target = self._root.directory.joinpath(*date.split("-"), ticket_layout.folder_name(ticket, title))
+        self._check_place(target.parent)
         with exclusive(self._root.directory):
             self._check_new(ticket, target)
             _make_folder(target, files)
@@ -189,6 +190,18 @@ class FileTickets:
             raise HostError(f"{path} cannot be read: {error.strerror}.") from error
         replace_file(path, frontmatter.with_values(content, {"Status": "complete", "LastUpdated": timestamp}))
 
+    def _check_place(self, folder: Path) -> None:
+        """Raise `HostError` for a folder that leads out of the root: a clone may hold a link to anything."""
+        within = self._root.within
+        if within is None:
+            return
+        real = os.path.realpath(folder)
+        if os.path.commonpath((real, os.path.realpath(within))) != os.path.realpath(within):
+            raise HostError(
+                f"The tickets' folder {folder} leads out of {within}, to {real}, so it is not used.",
+                hint="If that is meant, let a .ttmp.yaml above that folder, or one that DOCMGR_CONFIG names, say so.",
+            )
+
     def _check_new(self, ticket: str, target: Path) -> None:
         try:
             found = self.find(ticket)
@@ -205,6 +218,7 @@ class FileTickets:
 
     def _read(self, wanted: str | None = None) -> tuple[tuple[Ticket, ...], tuple[_Broken, ...]]:
         """Return the tickets, all or those with one id, and what could not be read."""
+        self._check_place(self._root.directory)
         tickets: list[Ticket] = []
         broken: list[_Broken] = []
         for path in _index_files(self._root.directory, broken):
