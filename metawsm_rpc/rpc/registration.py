@@ -59,12 +59,13 @@ def _initialized(server: MetawsmServer) -> Handler:
 
 def _folders_changed(server: MetawsmServer) -> Handler:
     async def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
-        before = await server.threads.on("looks", lambda: server.roots.of_folders)
+        # At once: what is asked next is asked of the folders that there are now.
+        before = server.roots.folders
         for folder in params.event.removed:
             server.roots.remove(folder.uri)
         for folder in params.event.added:
             server.roots.add(folder.uri)
-        await server.threads.on("looks", server.follow, before)
+        await server.threads.on("looks", lambda: server.follow(server.roots.of(before)))
         await handlers.check_policies(server)
 
     return folders_changed

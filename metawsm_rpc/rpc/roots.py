@@ -89,12 +89,21 @@ class Roots:
             self._folders.pop(path, None)
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """The workspace folders, in their order."""
+        return tuple(self._folders)
+
+    @property
     def of_folders(self) -> tuple[Root, ...]:
         """The roots of the workspace folders, in their order; that of the current folder when there are none."""
+        return self.of(self.folders)
+
+    def of(self, folders: tuple[Path, ...]) -> tuple[Root, ...]:
+        """Return the roots of some folders as of all."""
         if self._fixed is not None:
             return (self._root(self._fixed.expanduser().resolve(), self._fixed.expanduser()),)
         found: dict[Path, Path] = {}
-        for folder in list(self._folders) or [Path.cwd()]:
+        for folder in folders or (Path.cwd(),):
             found.setdefault(_root_of(folder), folder)
         return tuple(self._root(path, folder) for path, folder in found.items())
 

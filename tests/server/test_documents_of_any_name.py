@@ -76,3 +76,29 @@ def test_what_is_not_open_is_read_as_it_is_saved(named: Root, wire: Wire) -> Non
     assert "version" in wire.ask("textDocument/hover", on_key)["contents"]["value"]
     gone = {"textDocument": {"uri": (named.path / "gone.md").as_uri()}, "position": {"line": 0, "character": 0}}
     assert wire.ask("textDocument/hover", gone) is None
+
+
+@pytest.mark.parametrize("name", ["a%00b", "/".join(["x" * 300] * 3), "%ff%fe", "locked/inside"])
+def test_a_workspace_folder_that_cannot_be_is_no_harm_to_the_others(root: Root, name: str) -> None:
+    (root.path / "locked").mkdir(mode=0)
+    uri = f"{root.path.as_uri()}/{name}"
+    with serving(root.path) as wire:
+        folders = [{"uri": uri, "name": "bad"}, {"uri": root.path.as_uri(), "name": "good"}]
+        wire.initialize(workspaceFolders=folders, capabilities=ALL_CAPABILITIES)
+        assert wire.ask("metawsm/runs", {"root": str(root.path)})["runs"] == []
+        where = {"textDocument": {"uri": f"{uri}/index.md"}, "position": {"line": 0, "character": 0}}
+        assert wire.ask("textDocument/codeLens", where) == []
+        assert wire.ask("textDocument/hover", where) is None
+        wire.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": folders[:1]}})
+        assert wire.ask("metawsm/runs")["runs"] == []
+        assert wire.told("window/logMessage") == []
+
+
+def test_an_edit_of_what_is_not_open_is_no_fault_of_the_server(root: Root) -> None:
+    with serving(root.path) as wire:
+        wire.initialize(root.path)
+        document = {"uri": (root.path / "x.md").as_uri(), "version": 2}
+        wire.notify("textDocument/didChange", {"textDocument": document, "contentChanges": [{"text": "x"}]})
+        wire.notify("textDocument/didClose", {"textDocument": document})
+        wire.ask("metawsm/runs")
+        assert wire.told("window/logMessage") == []

@@ -8,7 +8,6 @@ from lsprotocol import types
 
 from metawsm_rpc.policy.loading import root_policy, user_policy
 from metawsm_rpc.rpc.connection.texts import opened
-from metawsm_rpc.rpc.features import policy_completion, policy_hover
 from metawsm_rpc.rpc.features.places import path_of, uri_of
 from metawsm_rpc.rpc.features.policy_check import check, root_of
 
@@ -44,6 +43,8 @@ def is_policy(uri: str) -> bool:
 
 async def completion(server: "MetawsmServer", params: types.CompletionParams) -> types.CompletionList:
     """Answer what can stand at a position of a policy file; nothing in any other file."""
+    from metawsm_rpc.rpc.features import policy_completion
+
     text = await _any_text(server, params.text_document.uri)
     if text is None:
         return types.CompletionList(is_incomplete=False, items=[])
@@ -55,6 +56,8 @@ async def completion(server: "MetawsmServer", params: types.CompletionParams) ->
 
 async def hover(server: "MetawsmServer", params: types.HoverParams) -> types.Hover | None:
     """Answer what a field of a policy file means."""
+    from metawsm_rpc.rpc.features import policy_hover
+
     text = await _any_text(server, params.text_document.uri)
     return None if text is None else policy_hover.hover(text, params.position, server.workspace.position_codec)
 

@@ -97,10 +97,9 @@ class Feed:
             self._over.wait(_RETRY_SECONDS)
 
     def _follow(self) -> None:
-        from metawsm_rpc.composition import resolve_root
         from metawsm_rpc.rpc.news.announcing import Announcer
 
-        resolve_root(str(self._root.path), {})  # says what is wrong with it
+        self._session.roots.named(str(self._root.path))  # says what is wrong with it
         service = self._root.service
         announcer = Announcer()
         self._seq = service.world.store.seq() if service.has_state() else 0
