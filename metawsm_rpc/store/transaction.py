@@ -64,7 +64,7 @@ class StoreTransaction:
             self._insert("agents", rows.of_agent(agent))
         for workspace in workspaces:
             self.set_workspace(workspace)
-        self._event(run.run_id, "run", run.run_id, "create", None, run.status, None, None)
+        self._event(run.run_id, "run", run.run_id, "create", move=(None, run.status))
 
     def _insert(self, table: str, values: Mapping[str, Any]) -> None:
         columns = ", ".join(f'"{column}"' for column in values)
@@ -95,7 +95,7 @@ class StoreTransaction:
         moved = advance(lifecycles.RUN, status, event, entity=f"run {run_id}", facts=facts)
         if moved.target != status:
             self._update(lifecycles.RUN, "runs", {"run_id": run_id}, event, moved.target, {"updated_at": self._at})
-            self._event(run_id, "run", run_id, event, status, moved.target, message, None)
+            self._event(run_id, "run", run_id, event, move=(status, moved.target), message=message)
         self._touched[run_id] = None
         return moved.effects
 
@@ -121,7 +121,7 @@ class StoreTransaction:
         if attempt_limit is not None:
             columns["attempt_limit"] = attempt_limit
         self._update(lifecycles.STEP, "steps", {"run_id": run_id, "index": index}, event, moved.target, columns)
-        self._event(run_id, "step", str(index), event, step.status, moved.target, message, None)
+        self._event(run_id, "step", str(index), event, move=(step.status, moved.target), message=message)
         if event == "skip" and step.kind == "start_agent" and step.agent:
             self._take_out(run_id, step.ticket, step.agent)
         self._touched[run_id] = None
@@ -161,7 +161,9 @@ class StoreTransaction:
             columns |= dict.fromkeys(_HEALTH_COLUMNS)
         key = {"run_id": run_id, "ticket": ticket, "name": name}
         self._update(lifecycles.AGENT, "agents", key, event, moved.target, _columns(columns))
-        self._event(run_id, "agent", f"{ticket}/{name}", event, agent.status, moved.target, message, data)
+        self._event(
+            run_id, "agent", f"{ticket}/{name}", event, move=(agent.status, moved.target), message=message, data=data
+        )
         if moved.target not in LIVE:
             self._withdraw(run_id, ticket, name)
         return True
@@ -220,10 +222,9 @@ class StoreTransaction:
                 "agent",
                 f"{ticket}/{name}",
                 "health",
-                before.state if before else None,
-                health.state,
-                health.reason,
-                {"source": health.source},
+                move=(before.state if before else None, health.state),
+                message=health.reason,
+                data={"source": health.source},
             )
 
     def allow_attempts(self, run_id: str, index: int, more: int) -> None:
@@ -270,7 +271,7 @@ class StoreTransaction:
                 details={"entity": f"agent {guidance.agent} on {guidance.ticket}", "state": status, "event": "ask"},
             )
         self._insert("guidance", rows.of_guidance(guidance))
-        self._event(guidance.run_id, "guidance", guidance.id, "ask", None, "pending", guidance.question, None)
+        self._event(guidance.run_id, "guidance", guidance.id, "ask", move=(None, "pending"), message=guidance.question)
         self._touched[guidance.run_id] = None
 
     def answer(self, guidance_id: str, answer: str) -> bool:
@@ -281,7 +282,7 @@ class StoreTransaction:
         ).rowcount
         if changed:
             run_id = reading.guidance(self._connection, guidance_id).run_id
-            self._event(run_id, "guidance", guidance_id, "answer", "pending", "answered", answer, None)
+            self._event(run_id, "guidance", guidance_id, "answer", move=("pending", "answered"), message=answer)
             self._touched[run_id] = None
         return bool(changed)
 
@@ -294,10 +295,10 @@ class StoreTransaction:
         last = reading.last_of_guidance(self._connection, question)
         if last == "type":
             message = "whoever typed the answer was cut off, so it may have arrived"
-            self._event(question.run_id, "guidance", guidance_id, "doubt", None, None, message, None)
+            self._event(question.run_id, "guidance", guidance_id, "doubt", message=message)
         if question.delivered_at is not None or last in ("type", "doubt"):
             return False
-        self._event(question.run_id, "guidance", guidance_id, "type", None, None, None, None)
+        self._event(question.run_id, "guidance", guidance_id, "type")
         return True
 
     def delivered(self, guidance_id: str) -> None:
@@ -307,7 +308,7 @@ class StoreTransaction:
         ).rowcount
         if changed:
             run_id = reading.guidance(self._connection, guidance_id).run_id
-            self._event(run_id, "guidance", guidance_id, "deliver", None, None, None, None)
+            self._event(run_id, "guidance", guidance_id, "deliver")
 
     def _withdraw(self, run_id: str, ticket: str, agent: str) -> None:
         open_questions = self._connection.execute(
@@ -318,7 +319,7 @@ class StoreTransaction:
             self._connection.execute(
                 "UPDATE guidance SET status = 'withdrawn' WHERE id = ? AND status = 'pending'", (guidance_id,)
             )
-            self._event(run_id, "guidance", guidance_id, "withdraw", "pending", "withdrawn", None, None)
+            self._event(run_id, "guidance", guidance_id, "withdraw", move=("pending", "withdrawn"))
 
     def receive(self, signal_id: str) -> bool:
         """Record that a signal from a drop box was read; return False when it was read before."""
@@ -338,7 +339,7 @@ class StoreTransaction:
             "merges = excluded.merges",
             (run_id, journal.phase, self._at, dump(journal.moves), dump(journal.merges)),
         )
-        self._event(run_id, "merge", run_id, journal.phase, None, None, None, {"merges": wire(journal.merges)})
+        self._event(run_id, "merge", run_id, journal.phase, data={"merges": wire(journal.merges)})
 
     # --- events ---
 
@@ -353,7 +354,7 @@ class StoreTransaction:
         data: Mapping[str, Any] | None = None,
     ) -> Event:
         """Append an event that is not a transition."""
-        return self._event(run_id, entity, entity_id, event_type, None, None, message, data)
+        return self._event(run_id, entity, entity_id, event_type, message=message, data=data)
 
     def _event(
         self,
@@ -361,39 +362,20 @@ class StoreTransaction:
         entity: EntityKind,
         entity_id: str,
         event_type: str,
-        from_status: str | None,
-        to_status: str | None,
-        message: str | None,
-        data: Mapping[str, Any] | None,
+        *,
+        move: tuple[str | None, str | None] = (None, None),
+        message: str | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> Event:
+        """Append an event; `move` are the statuses before and after."""
         seq = reading.seq(self._connection) + 1
+        details = None if data is None else dict(data)
+        event = Event(seq, self._at, run_id, entity, entity_id, event_type, *move, message, details)
         self._connection.execute(
             f"INSERT INTO events ({rows.EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                seq,
-                self._at,
-                run_id,
-                entity,
-                entity_id,
-                event_type,
-                from_status,
-                to_status,
-                message,
-                None if data is None else dump(data),
-            ),
+            event._replace(data=None if data is None else dump(data)),  # type: ignore[arg-type] # JSON in a column
         )
-        return Event(
-            seq,
-            self._at,
-            run_id,
-            entity,
-            entity_id,
-            event_type,
-            from_status,
-            to_status,
-            message,
-            None if data is None else dict(data),
-        )
+        return event
 
     # --- the end ---
 
