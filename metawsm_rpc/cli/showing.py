@@ -249,10 +249,11 @@ def _show_questions(guidance: Iterable[Guidance]) -> None:
 
 def _show_undelivered(detail: RunDetail) -> None:
     """Print the answers of which nobody knows that they have arrived, of agents that could still use them."""
-    live = {(agent.ticket, agent.name) for agent in detail.agents if agent.status in LIVE}
+    started = {(agent.ticket, agent.name): agent.started_at for agent in detail.agents if agent.status in LIVE}
     for question in detail.guidance:
         is_owed = question.status == "answered" and question.delivered_at is None
-        if is_owed and (question.ticket, question.agent) in live:
+        since = started.get((question.ticket, question.agent))
+        if is_owed and since is not None and since <= question.asked_at:
             asked = output.indented(question.question, 6)
             output.line(f"  {question.agent} on {question.ticket} may not have the answer to: {asked}", colour="yellow")
             output.line(f"    again: metawsm answer {question.id} {shlex.quote(question.answer or '')}")

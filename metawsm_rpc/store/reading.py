@@ -141,11 +141,15 @@ def questions(connection: sqlite3.Connection, run_id: str) -> tuple[Guidance, ..
 
 
 def undelivered(connection: sqlite3.Connection) -> tuple[Guidance, ...]:
-    """Return the answered questions of agents at work of which nothing says whether the answer arrived."""
+    """Return the answered questions of agents at work of which nothing says whether the answer arrived.
+
+    An agent that was started again since has forgotten that it asked.
+    """
     found = connection.execute(
         f"SELECT {rows.GUIDANCE_COLUMNS} FROM guidance WHERE status = 'answered' AND delivered_at IS NULL "
         "AND EXISTS (SELECT 1 FROM agents WHERE run_id = guidance.run_id AND ticket = guidance.ticket "
-        "AND name = guidance.agent AND status IN ('running', 'idle', 'waiting', 'stalled')) ORDER BY asked_at, rowid"
+        "AND name = guidance.agent AND status IN ('running', 'idle', 'waiting', 'stalled') "
+        "AND started_at <= guidance.asked_at) ORDER BY asked_at, rowid"
     )
     asked = map(rows.guidance, found.fetchall())
     return tuple(one for one in asked if last_of_guidance(connection, one) in ("answer", "ask_again", "type"))

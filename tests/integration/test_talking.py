@@ -389,6 +389,15 @@ class TestAnAnswerThatIsCutOff:
             until(lambda: runs.events(last))
             assert received(runs) == arrives
 
+    def test_is_not_for_the_agent_when_it_was_started_again(self, a_root: Root) -> None:
+        self.cut_off(a_root, "answer")
+        with runs_on(a_root) as runs:
+            assert len(runs.store.undelivered()) == 1
+            runs.verbs.restart(RUN, agent="worker")
+            assert runs.agent().status == "running"
+            assert runs.store.undelivered() == ()
+            assert "may not have" not in runs.root.metawsm("status", RUN).out
+
     def test_that_is_on_its_way_is_brought_by_nobody_else(self, runs: Runs) -> None:
         begin(runs, claude())
         asked = say(runs, "guidance", "Which one?")
