@@ -35,6 +35,8 @@ def died(transaction: Transaction, agent: Agent, policy: Policy, why: str, now: 
     source = "exit record" if columns else "terminal"
     transaction.set_health(*key, Health("dead", why, source, timestamp(now)))
     transaction.move_agent(*key, "die", message=why, **columns)
+    if agent.due is not None:
+        return  # somebody has asked for a new launch of it already, which is not the budget's
     budget, used = HealthThresholds.of(policy).restart_budget, agent.automatic_restarts
     if used < budget and transaction.run(agent.run_id).status in SETTLING:
         transaction.set_agent(*key, due="budget")

@@ -216,6 +216,20 @@ class TestAgents:
         assert (runs.agent().status, runs.agent().exit_code) == ("failed", 3)
 
 
+    def test_one_that_died_unseen_is_owed_the_launch_that_was_asked_for(self, runs: Runs) -> None:
+        policy(runs.root, WAITS + "kill -KILL $$", health={"restart_budget": 1})
+        runs.start("T-1", repos=["app"])
+        agent = runs.agent()
+        runs.let_go()
+        wait_for_death(agent.pid or 0)
+        with held(runs.verbs.world, RUN) as lease:
+            with runs.store.transaction(lease) as transaction:
+                transaction.set_agent(RUN, agent.ticket, agent.name, due="restart")
+            stop_agents(runs.verbs.world, [agent], lease)
+        assert (runs.agent().status, runs.agent().due) == ("dead", "restart")
+        assert runs.events("restart_due") == []
+
+
 class TestWhatNobodyHasSeenYet:
     def begin(self, runs: Runs, **scripts: str) -> None:
         agents = [Root.agent(name, script) for name, script in scripts.items()]
