@@ -215,7 +215,6 @@ class TestAgents:
             stop_agents(runs.verbs.world, [as_it_was], lease)
         assert (runs.agent().status, runs.agent().exit_code) == ("failed", 3)
 
-
     def test_one_that_died_unseen_is_owed_the_launch_that_was_asked_for(self, runs: Runs) -> None:
         policy(runs.root, WAITS + "kill -KILL $$", health={"restart_budget": 1})
         runs.start("T-1", repos=["app"])
