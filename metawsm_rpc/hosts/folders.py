@@ -145,17 +145,15 @@ class LocalFolders:
     @contextlib.contextmanager
     def awaiting(self, paths: AgentPaths, guidance_id: str) -> Iterator[None]:
         """Mark, within the block, that this process waits for the answer to a question; several processes may."""
-        mark = _waiting_mark(paths, guidance_id)
+        # Each has a mark of its own, which stays when another one ends its wait.
+        mark = f"{_waiting_mark(paths, guidance_id)}.{os.urandom(6).hex()}"
         descriptor = _opened_mark(paths, mark)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        except BaseException:
+        finally:
+            Path(mark).unlink(missing_ok=True)
             os.close(descriptor)
-            raise
-        # Only when nobody waits any more: the mark of another waiting process must stay.
-        Path(mark).unlink(missing_ok=True)
-        os.close(descriptor)
 
     @contextlib.contextmanager
     def claiming(self, paths: AgentPaths, what: str) -> Iterator[bool]:
@@ -173,18 +171,12 @@ class LocalFolders:
 
     def is_awaited(self, paths: AgentPaths, guidance_id: str) -> bool:
         """Return whether a live process waits for the answer: the kernel releases a dead one's lock."""
+        box, mark = os.path.split(_waiting_mark(paths, guidance_id))
         try:
-            # The agent can write here, too: never follow a link that it may have placed.
-            descriptor = os.open(_waiting_mark(paths, guidance_id), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # no mark, or not lockable
+            names = os.listdir(box)  # noqa: PTH208 - names only
+        except OSError:  # nobody has waited there
             return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return any(_is_locked(f"{box}/{name}") for name in names if name.startswith(f"{mark}."))
 
     def workspace_path(self, directory: str, name: str, now: float) -> str:
         """Return the path for a new workspace: `<directory>/<local date>/<name>`."""
@@ -228,6 +220,23 @@ def _opened_mark(paths: AgentPaths, mark: str) -> int:
         return os.open(mark, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise HostError(f"The drop box {paths.drop_box} cannot be written: {error.strerror}.") from error
+
+
+def _is_locked(mark: str) -> bool:
+    """Return whether a live process holds a mark."""
+    try:
+        # The agent can write here, too: never follow a link that it may have placed.
+        descriptor = os.open(mark, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # gone, or not lockable
+        return False
+    try:
+        # Shared, so that two processes that check at once do not take each other for one that waits.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _claimed(paths: AgentPaths, mark: str) -> int | None:

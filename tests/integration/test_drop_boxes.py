@@ -1,5 +1,6 @@
 """Drop boxes on disk: what lies there is found, however the box looked before."""
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -68,3 +69,34 @@ def test_of_a_file_that_would_fill_the_memory_only_the_beginning_is_read(
             file.truncate(50_000_000_000)
     assert len(folders.dropped(paths)[0].text) < 5_000_000
     assert len(folders.left(paths, ".reply-0") or "") < 5_000_000
+
+
+def test_who_waits_is_seen_until_the_last_one_has_gone(folders: LocalFolders, paths: AgentPaths) -> None:
+    assert not folders.is_awaited(paths, "q")
+    first, second = folders.awaiting(paths, "q"), folders.awaiting(paths, "q")
+    with second:
+        with first:
+            assert folders.is_awaited(paths, "q")
+        assert folders.is_awaited(paths, "q")
+        assert not folders.is_awaited(paths, "another")
+    assert not folders.is_awaited(paths, "q")
+    assert list(Path(paths.drop_box).iterdir()) == []
+
+
+def test_who_looks_is_not_taken_for_somebody_who_waits(
+    folders: LocalFolders, paths: AgentPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with folders.awaiting(paths, "q"):
+        (mark,) = Path(paths.drop_box).iterdir()
+    mark.touch()  # as a process that was killed leaves it
+    seen = []
+
+    def looked_at_by_two(descriptor: int, how: int) -> None:
+        lock(descriptor, how)
+        monkeypatch.setattr(fcntl, "flock", lock)
+        seen.append(folders.is_awaited(paths, "q"))
+
+    lock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", looked_at_by_two)
+    seen.append(folders.is_awaited(paths, "q"))
+    assert seen == [False, False]
