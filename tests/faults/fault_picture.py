@@ -98,9 +98,11 @@ def _files(machine: Path) -> list[str]:
         if here.name in REPOS or here.parts[:1] == ("tmp",) or here.name == "locks":
             folders.clear()
             continue
-        if not names and not folders:
+        # The mark of a process that was killed means nothing any more, and goes with its box.
+        kept = [name for name in names if not name.startswith(".wait-")]
+        if not kept and not folders:
             found.add(f"{_name(here)}/")
-        found |= {_name(here / name) for name in names}
+        found |= {_name(here / name) for name in kept}
     return sorted(name for name in found if not name.endswith((".db-wal", ".db-shm", "/typing")))
 
 
