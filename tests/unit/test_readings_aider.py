@@ -15,6 +15,19 @@ SCREENS = {
     "streaming": (f"{RULE}\n> go\n\nIt prints:\n\nDo you want to proceed? (y/n)\n❯ 1. Yes", "working"),
     "retrying": (f"{RULE}\n> go\n\nlitellm.InternalServerError: no\nRetrying in 0.2 seconds...", "working"),
     "failed": (f"{RULE}\n> go\n\nlitellm.AuthenticationError: no\nsuch key\n{RULE}\n> ", "error"),
+    "failed without decoration": ("> go\n\nlitellm.AuthenticationError: no\nsuch key\n\n\ncalc.py\n> ", "error"),
+    "failed, in a terminal that became narrower": (
+        f"> go\n\nlitellm.AuthenticationError: no\n\n{RULE}\n{RULE}\ncalc.py\n\ncalc.py\n> ",
+        "error",
+    ),
+    "interrupted while it tried again": (
+        f"litellm.APIError: no\nRetrying in 8.0 seconds...\n\n^C again to exit\n\n{RULE}\n> ",
+        "idle",
+    ),
+    "an answer after it tried again": (
+        f"litellm.APIError: no\nRetrying in 0.2 seconds...\nDone.\n\nTokens: 2k sent.\n{RULE}\n> ",
+        "idle",
+    ),
     "went on after an error": (
         f"litellm.APIError: no\n{RULE}\n> again\n\nDone.\n\nTokens: 2k sent.\n{RULE}\n> ",
         "idle",

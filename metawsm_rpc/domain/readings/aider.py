@@ -9,7 +9,8 @@ _YES_OR_NO = r"\n?".join(map(re.escape, "(Y)es/(N)o"))
 _ANSWER = r"\[[\w\n]+\]\n?:[^\S\n]*\S*\Z"
 
 # Its edit format, and whether it takes several lines; what is typed there may be broken as well.
-_PROMPT = r"^(?:[a-z][\w-]*)?(?: ?multi)?>(?: .*)?$"
+_MARK = r"(?:[a-z][\w-]*)?(?: ?multi)?>"
+_PROMPT = rf"^{_MARK}(?: .*)?$"
 _TYPED = r"(?:\n.+)*\Z"
 
 # Above its prompt stand a rule and the files of the chat.
@@ -23,7 +24,8 @@ SCREENS = (
     ScreenRule("end", rf"{_YES_OR_NO}(?:.*\n?){{0,3}}{_ANSWER}", Word("waiting", "it asks a question", "permission")),
     ScreenRule(
         "end",
-        rf"^litellm\.(?P<text>\w+Error\b.*)(?:\n(?!─{{8}}|Tokens: ).*)*\n{_OPEN}",
+        # What it was told since, an answer or Ctrl-C would come after it.
+        rf"^litellm\.(?P<text>\w+Error\b.*)(?:\n(?!{_MARK} .|Tokens: |\^C).*)*\n{_PROMPT}{_TYPED}",
         Word("error", "its turn failed: {text}"),
     ),
     ScreenRule("end", rf"{_OPEN}|{_PROMPT}\Z", Word("idle", "its prompt is open")),
