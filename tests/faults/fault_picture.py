@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import git
-from engine_support import RUN, Runs, branches, sessions, worktrees
+from engine_support import RUN, Runs, sessions, worktrees
 from fault_machine import REPOS, lines
 
 from metawsm_rpc.domain import lifecycles
@@ -59,20 +59,22 @@ def picture(runs: Runs) -> Picture:
 
 
 def _repository(repo: Path) -> dict[str, Any]:
-    refs = git(repo, "for-each-ref", "--format=%(refname)", "refs/metawsm").split()
+    listed = git(repo, "for-each-ref", "--format=%(refname) %(tree)", "refs/heads", "refs/metawsm").splitlines()
+    trees = dict(line.split(" ") for line in listed)
     return {
-        "branches": {name: _branch(repo, name) for name in branches(repo)},
+        "branches": {ref: (tree, _subjects(repo, ref)) for ref, tree in trees.items() if ref.startswith("refs/heads/")},
         "checkout": (git(repo, "status", "--porcelain", "--ignored"), git(repo, "write-tree")),
         "worktrees": {
             folder.rpartition("/workspaces/")[2]: (
-                git(folder, "status", "--porcelain", "--ignored"),
-                git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+                git(folder, "status", "--porcelain", "--ignored", "--branch"),
                 git(folder, "write-tree"),
             )
             for folder in worktrees(repo)
         },
         "refs": sorted(
-            re.sub(r"[0-9a-f]{12,}", "*", ref) + " " + git(repo, "rev-parse", f"{ref}^{{tree}}") for ref in refs
+            f"{re.sub(r'[0-9a-f]{12,}', '*', ref)} {tree}"
+            for ref, tree in trees.items()
+            if ref.startswith("refs/metawsm/")
         ),
         "locks": sorted(str(lock.relative_to(repo)) for lock in (repo / ".git").rglob("*.lock")),
         "notes": [
@@ -85,8 +87,8 @@ def _repository(repo: Path) -> dict[str, Any]:
     }
 
 
-def _branch(repo: Path, name: str) -> tuple[str, list[str]]:
-    return git(repo, "rev-parse", f"{name}^{{tree}}"), sorted(git(repo, "log", "--format=%s", name).splitlines())
+def _subjects(repo: Path, ref: str) -> list[str]:
+    return sorted(git(repo, "log", "--format=%s", ref).splitlines())
 
 
 def _files(machine: Path) -> list[str]:
