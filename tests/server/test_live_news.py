@@ -173,6 +173,26 @@ def test_a_client_that_never_answers_is_served_on(wire: Wire, root: Root) -> Non
     seen(wire, entity="run", to="stopped")
 
 
+@pytest.mark.parametrize("kind", ["transcript", "diff"])
+def test_what_changes_without_an_event_is_asked_for_again_while_it_is_shown(root: Root, kind: str) -> None:
+    root.repository("app")
+    gate = root.path / "gate"
+    root.agents(worker=f"until test -e {gate}; do sleep 0.1; done; echo more; echo more > app.txt; exec sleep 300")
+    with served(root.path, capabilities=ALL_CAPABILITIES) as wire:
+        run_id = started(wire, root)
+        document = {"uri": f"metawsm:/{kind}/{run_id}/T-1/{'worker' if kind == 'transcript' else 'app'}"}
+        assert "more" not in wire.ask("workspace/textDocumentContent", document)["text"]
+        gate.touch()
+        asked = 0
+        # It is asked for only when the server says so.
+        while "more" not in wire.ask("workspace/textDocumentContent", document)["text"]:
+            asked = wire.until(lambda before=asked: max(0, len(refreshed(wire, document)) - before)) + asked
+
+
+def refreshed(wire: Wire, document: dict[str, str]) -> list[Any]:
+    return [one for one in wire.told("workspace/textDocumentContent/refresh") if one == document]
+
+
 # --- several roots ---
 
 

@@ -58,6 +58,9 @@ async def begin(server: MetawsmServer) -> None:
     """Publish the problems of policies even if none is open, and watch them for changes on disk."""
     await check_policies(server)
     server.spawn(watched(server))
+    if server.client.can("workspace.textDocumentContent"):
+        documents = await server.threads.on("looks", import_module, f"{__name__}.documents")
+        server.spawn(documents.followed(server))
     if server.client.can("workspace.didChangeWatchedFiles.dynamicRegistration"):
         await server.client.ask(types.CLIENT_REGISTER_CAPABILITY, import_module(f"{__name__}.policy_file").WATCH)
 

@@ -21,16 +21,33 @@ class Refreshes:
     def __init__(self, client: "Client", also: Callable[[], None]) -> None:
         self._client = client
         self._also = also
-        self._documents: dict[str, None] = {}
+        self._documents: dict[str, int | None] = {}
         self._wanted = False
         self._task: asyncio.Task[None] | None = None
 
-    def shown(self, uri: str) -> None:
+    def shown(self, uri: str, text: str | None = None) -> None:
         """Remember a virtual document that the client has read; the oldest are forgotten."""
-        self._documents.pop(uri, None)
-        self._documents[uri] = None
+        before = self._documents.pop(uri, None)
+        self._documents[uri] = before if text is None else hash(text)
         for oldest in list(self._documents)[:-_REMEMBERED]:
             del self._documents[oldest]
+
+    def closed(self, uri: str) -> None:
+        """Forget a virtual document."""
+        self._documents.pop(uri, None)
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """The virtual documents that the client shows, the one that was read last first."""
+        return tuple(reversed(self._documents))
+
+    async def compare(self, uri: str, text: str) -> None:
+        """Have a document asked for again if it is not what the client has read."""
+        if uri not in self._documents:
+            return
+        before, self._documents[uri] = self._documents[uri], hash(text)
+        if before not in (None, hash(text)):
+            await self._again(uri)
 
     def want(self) -> None:
         """Have everything asked for again soon."""
@@ -46,6 +63,9 @@ class Refreshes:
                 await self._client.ask(types.WORKSPACE_CODE_LENS_REFRESH)
             if self._client.can("workspace.textDocumentContent"):
                 for uri in list(self._documents):
-                    params = types.TextDocumentContentRefreshParams(uri)
-                    await self._client.ask(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
+                    await self._again(uri)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _again(self, uri: str) -> None:
+        params = types.TextDocumentContentRefreshParams(uri)
+        await self._client.ask(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
