@@ -75,9 +75,19 @@ def line(text: str, *, colour: str | None = None) -> None:
     _write(sys.stdout, clean(text), colour)
 
 
-def indented(text: str, by: int) -> str:
-    """Return text with its continuation lines indented, so that none passes for a line of our own."""
-    return text.replace("\n", "\n" + " " * by)
+def paragraph(head: str, text: str, *, by: int, colour: str | None = None) -> None:
+    """Print what somebody wrote after a head of ours; for people broken between words.
+
+    Continuation lines are indented, so that none passes for a line of our own.
+    """
+    lines = clean(head + text).split("\n")
+    if is_terminal(sys.stdout):
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console()
+        lines = [part.plain.rstrip() for one in lines for part in Text(one).wrap(console, console.width - by)]
+    line(("\n" + " " * by).join(lines), colour=colour)
 
 
 def said(state: str) -> str:

@@ -240,10 +240,10 @@ def _show_questions(guidance: Iterable[Guidance]) -> None:
     if pending:
         output.heading("Questions")
     for question in pending:
-        asked = output.indented(question.question, 6)
-        output.line(f"  {question.agent} on {question.ticket} asks: {asked}", colour="yellow")
+        who = f"  {question.agent} on {question.ticket} asks: "
+        output.paragraph(who, question.question, by=6, colour="yellow")
         for choice in question.choices:
-            output.line(f"    - {output.indented(choice, 6)}")
+            output.paragraph("    - ", choice, by=6)
         output.line(f'    metawsm answer {question.id} "…"')
 
 
@@ -254,8 +254,8 @@ def _show_undelivered(detail: RunDetail) -> None:
         is_owed = question.status == "answered" and question.delivered_at is None
         since = started.get((question.ticket, question.agent))
         if is_owed and since is not None and since <= question.asked_at:
-            asked = output.indented(question.question, 6)
-            output.line(f"  {question.agent} on {question.ticket} may not have the answer to: {asked}", colour="yellow")
+            who = f"  {question.agent} on {question.ticket} may not have the answer to: "
+            output.paragraph(who, question.question, by=6, colour="yellow")
             output.line(f"    again: metawsm answer {question.id} {shlex.quote(question.answer or '')}")
 
 
