@@ -67,8 +67,10 @@ class Closer:
     def close(self, lease: Lease) -> Closing:
         """Close the run. Raises `CloseBlockedError` when something blocks it, leaving the run unchanged.
 
-        An interrupted close is first undone or finished according to its journal.
+        An interrupted close is first undone or finished according to its journal. A closed run is left alone.
         """
+        if self._run.status == "closed":  # by another process, a moment ago
+            return Closing((), ())
         try:
             journal = self._recover(lease)
             if journal is None:

@@ -53,8 +53,6 @@ class Ending(RootService):
         if run.status == "closed":
             return answers.CloseAnswer(run, (), ())
         with held(self.world, run.run_id) as lease:
-            if self.world.store.run(run.run_id).status == "closed":  # by another process, a moment ago
-                return answers.CloseAnswer(self.world.store.run(run.run_id), (), ())
             closer = self._closers[run.run_id] = Closer(self.world, run.run_id)
             try:
                 outcome = closer.close(lease)

@@ -12,7 +12,7 @@ from conftest import Root, command, git
 from engine_support import RUN, Runs, crash, hook, process, runs_on, until
 
 from metawsm_rpc.engine import holding
-from metawsm_rpc.engine.closing import Closer
+from metawsm_rpc.engine.closing import Closer, Closing
 from metawsm_rpc.engine.world import World
 from metawsm_rpc.errors import BusyError, CloseBlockedError, HostError, IllegalTransitionError, RefLockedError
 from metawsm_rpc.hosts.git.merging import GitMerging
@@ -123,6 +123,16 @@ class TestACloseThatIsKilled:
         with runs_on(ready) as runs:
             assert runs.run().status == "completed"
             assert picture(ready) == before
+
+
+def test_a_closed_run_is_left_alone_by_whoever_still_closes_it(runs: Runs) -> None:
+    completed(runs, "T-1")
+    runs.verbs.close(RUN)
+    before = picture(runs.root)
+    with holding.held(runs.verbs.world, RUN) as lease:
+        assert Closer(runs.verbs.world, RUN).close(lease) == Closing((), ())
+    assert picture(runs.root) == before
+    assert runs.store.close_journal(RUN) is None
 
 
 class TestFailures:
