@@ -102,6 +102,11 @@ SCREENS = {
         "error",
         None,
     ),
+    "too large": (
+        f"❯ go\n\n● Request too large (max 32MB). Double\n  press esc to go back\n\n✻ Baked for 1s\n\n{IDLE}",
+        "error",
+        None,
+    ),
     "no room": (f"❯ go\n  ⎿  Context limit reached · /compact or /clear to\n     continue\n\n{IDLE}", "error", None),
     "something else": ("make: *** no rule\n❯ 1 file changed", None, None),
 }

@@ -67,6 +67,8 @@ _ERRORS = (
     r"(?:Opus|Sonnet|Haiku|Fable) is experiencing high load",
     r"Prompt is too long",
     r"Request timed out",
+    r"Request too large \(",
+    r"(?:Image|PDF) (?:was|is) too large\.",
 )
 
 # The chosen option of a list at the end of the screen, and the line that names keys.
