@@ -109,7 +109,8 @@ class Views:
         # With an unusable policy, the last known tickets still have their runs.
         with suppress(InvalidPolicyError):
             found = self._service.tickets().tickets
-            self._written = {ticket.path: _written_at(ticket.path) for ticket in found if ticket.runs}
+            # Times are only taken by who asks for changes: whoever else looks must not hide one.
+            self._written = {ticket.path: self._written.get(ticket.path) for ticket in found if ticket.runs}
             self._tickets = tuple(ticket._replace(path=self._as_shown(ticket.path)) for ticket in found)
             self._tickets_at = time.monotonic()
 
