@@ -110,7 +110,7 @@ class Views:
         with suppress(InvalidPolicyError):
             found = self._service.tickets().tickets
             # Times are only taken by who asks for changes: whoever else looks must not hide one.
-            self._written = {ticket.path: self._written.get(ticket.path) for ticket in found if ticket.runs}
+            self._written = {ticket.path: self._written.get(ticket.path, -1) for ticket in found if ticket.runs}
             self._tickets = tuple(ticket._replace(path=self._as_shown(ticket.path)) for ticket in found)
             self._tickets_at = time.monotonic()
 
