@@ -1,10 +1,14 @@
 """The live view as a person sees it: in a real terminal, with keys that are typed."""
 
+import fcntl
 import json
 import os
 import shlex
 import signal
+import struct
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +18,13 @@ from cli_support import Cli, sessions
 from conftest import DONE, Root, command
 
 ASKS = '"$METAWSM_BIN" signal guidance "Which [bold]store[/bold]?" --choice sqlite --choice postgres --wait > "$METAWSM_WORKSPACE/../answer"\nsleep 600'
+
+IN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Replaces itself by a command line whose controlling terminal is its standard input."""
 
 
 @pytest.fixture
@@ -120,6 +131,32 @@ def test_a_signal_ends_the_view_in_order(asked: Root, cli: Cli, number: signal.S
     assert "2 agents go on" in screen.shown()
     assert len(sessions()) == 2
     assert lease_is_free(cli)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_view_whose_terminal_takes_no_output(
+    asked: Root, cli: Cli, number: signal.Signals, status: int
+) -> None:
+    terminal, inner = os.openpty()
+    watch = subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, *command("watch")],
+        cwd=asked.path,
+        env={**os.environ, "TERM": "xterm-256color"},
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+    )
+    os.close(inner)
+    until(lambda: "" if lease_is_free(cli) else "taken", bool)
+    # Each new size has the view draw itself anew, until it waits for somebody to read what it has drawn.
+    for n in range(100):
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24 + n % 2, 80, 0, 0))
+        time.sleep(0.02)
+    watch.send_signal(number)
+    assert watch.wait(60) == status
+    os.close(terminal)
+    assert len(sessions()) == 2
 
 
 def test_an_agents_terminal_opens_and_the_view_comes_back_and_agents_go_on_when_it_ends(asked: Root, cli: Cli) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
 from typing import Any, ClassVar
 
 from textual.app import App, SuspendNotSupported
@@ -30,6 +33,9 @@ _TROUBLE_SECONDS = 12.0
 
 _ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 """The exit status for each signal that ends the view."""
+
+_END_SECONDS = 3.0
+"""How long the view may take to end before it is given up: Textual waits for ever to write to a terminal that is gone."""
 
 
 class WatchApp(App[int]):
@@ -92,6 +98,7 @@ class WatchApp(App[int]):
         self._fresh: Known | None = None
         self._with_closed = False
         self._reader = Reader(service, self._learn, self.trouble)
+        self._handlers: dict[signal.Signals, Any] = {}
         self.errands = Errands(self._post)
 
     # --- what happens around it ---
@@ -103,9 +110,20 @@ class WatchApp(App[int]):
     def on_mount(self) -> None:
         """End in order when a signal says so."""
         self.animation_level = "none"
-        loop = asyncio.get_running_loop()
-        for number, status in _ENDS.items():
-            loop.add_signal_handler(number, self.exit, status)
+        self._main_loop = asyncio.get_running_loop()
+        # Not handlers of the event loop: it stands still while the terminal takes no output.
+        self._handlers = {number: signal.signal(number, self._end) for number in _ENDS}
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        """End the view; when the terminal that it would restore is gone, end the process without it."""
+        status = _ENDS[signal.Signals(number)]
+        self._main_loop.call_soon_threadsafe(self.exit, status)
+        threading.Thread(target=self._give_up, args=(status,), name="giving up", daemon=True).start()
+
+    def _give_up(self, status: int) -> None:
+        time.sleep(_END_SECONDS)
+        self.errands.wait()
+        os._exit(status)
 
     def on_board_ready(self) -> None:
         """Begin to read."""
@@ -114,6 +132,8 @@ class WatchApp(App[int]):
     def on_unmount(self) -> None:
         """Read no longer."""
         self._reader.close()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def hear(self, events: Sequence[Event]) -> None:
         """Take news, from any thread."""
