@@ -179,18 +179,18 @@ def open_service(
 ) -> "Service":
     """Return the verbs on a root. Nothing is created there until one needs it, and never if the root is not trusted.
 
-    Raises `NotTrustedError` when its `.metawsm` belongs to another user.
+    Raises `NotTrustedError` when its `.metawsm` belongs to another user or was copied there.
     """
     from metawsm_rpc.policy.root_policy import RootPolicy
     from metawsm_rpc.service import Service
 
     state = root / STATE
-    _check_owner(state)
+    _check_ours(state)
     machine = LocalMachine(root, environ)
     writable = not has_state(root) or _can_write(state)
 
     def make_state() -> None:
-        _check_owner(state)
+        _check_ours(state)
         _make_state(state)
 
     def open_store() -> Store:
@@ -227,9 +227,9 @@ def has_state(root: Path) -> bool:
 def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> World:
     """Return a `World` for callers that must not wait longer than `patience` seconds nor create anything.
 
-    Call it only where `has_state`. Raises `NotTrustedError` when the root's `.metawsm` belongs to another user.
+    Call it only where `has_state`. Raises `NotTrustedError` when the root's `.metawsm` is not used.
     """
-    _check_owner(root / STATE)
+    _check_ours(root / STATE)
 
     def open_store() -> Store:
         from metawsm_rpc.store.store import SqliteStore
@@ -239,8 +239,40 @@ def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> Wo
     return World(cast("Store", _OnDemand(open_store)), LocalMachine(root, environ), time.time, os.urandom)
 
 
+def adopt(root: Path) -> Path:
+    """Use the root's `.metawsm` from now on, wherever it was made; return its path.
+
+    Raises `NotTrustedError` when it belongs to another user, `InvalidParamsError` when there is none, and
+    `StoreError` when it cannot be written.
+    """
+    from metawsm_rpc.store import place
+
+    state = root / STATE
+    _check_owner(state)
+    if not has_state(root):
+        raise InvalidParamsError(f"There is no metawsm state in {root} to adopt; name another root with --root.")
+    try:
+        place.mark(state)
+    except OSError as error:
+        raise StoreError(f"The folder {state} cannot be written: {error.strerror}.") from error
+    return state
+
+
+def _check_ours(state: Path) -> None:
+    """Refuse a `.metawsm` that somebody else has prepared: its policy and its runs could execute anything."""
+    from metawsm_rpc.store.place import came_from_elsewhere
+
+    _check_owner(state)
+    if came_from_elsewhere(state):
+        import shlex
+
+        raise NotTrustedError(
+            f"{state} was made elsewhere and copied here, so it is not used; adopt it or move it away.",
+            hint=f"If its runs are your own, `metawsm adopt --root {shlex.quote(str(state.parent))}` takes them over.",
+        )
+
+
 def _check_owner(state: Path) -> None:
-    """Refuse a `.metawsm` that another user has prepared: its policy could run anything."""
     try:
         owner = state.stat().st_uid
     except OSError:

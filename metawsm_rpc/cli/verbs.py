@@ -63,6 +63,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "policy schema": ("policies", "print the JSON Schema of the policy"),
     "policy migrate": ("policies", "convert a policy of the earlier metawsm in Go, with a backup"),
     "content": ("looking", "print a document that editors open, such as metawsm:/run/RUN"),
+    "adopt": ("adopting", "use a .metawsm that was copied here"),
     "doctor": ("doctoring", "check that everything metawsm needs is installed"),
     "serve": ("serving", "serve editors and scripts over JSON-RPC, on standard input and output"),
     "demo": ("demonstrating", "show a whole run in a scratch folder"),

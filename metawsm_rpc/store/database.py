@@ -265,7 +265,7 @@ def _leave_newer_alone(path: Path) -> None:
     """Check the version before anything may be written: even closing a connection can write the log back."""
     # Without a log the file is complete; opening it with a log allowed would leave an empty one behind.
     logged = path.with_name(f"{path.name}-wal").exists()
-    uri = f"{path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
+    uri = f"{path.absolute().as_uri()}?{'mode=ro' if logged else 'mode=ro&immutable=1'}"
     # What a read-only connection cannot do, such as recovery after a crash, the writing one does or reports.
     with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as looking:
         _checked_version(path, looking)

@@ -26,7 +26,7 @@ class ReadOnlyDatabase(Database):
         """Read several tables as they are at one moment."""
         # A process that writes at this moment has both files; without them the database file is complete.
         logged = all(self.path.with_name(f"{self.path.name}-{part}").exists() for part in ("wal", "shm"))
-        uri = f"{self.path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
+        uri = f"{self.path.absolute().as_uri()}?{'mode=ro' if logged else 'mode=ro&immutable=1'}"
         with translated(self.path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("BEGIN")
