@@ -21,8 +21,9 @@ def _adopt(parsed: Namespace) -> int:
     return 0
 
 
-_MORE = """metawsm refuses to use a .metawsm with runs that was copied to where it is, or that came with a clone or an
-archive: unfinished runs would go on by themselves, with whatever commands are stored there. Adopt it only if the runs
-are your own, for example because you have restored the folder from a backup, and not while the original is in use."""
+_MORE = """metawsm refuses to use a .metawsm with runs that was copied to where it is, or that came with
+a clone or an archive: unfinished runs would go on by themselves, with whatever commands are stored
+there. Adopt it only if the runs are your own, for example because you have restored the folder from
+a backup, and not while the original is in use."""
 
 VERBS = {"adopt": Verb(_arguments, _adopt, _MORE)}

@@ -25,10 +25,13 @@ def mark(directory: Path) -> None:
 def came_from_elsewhere(directory: Path) -> bool:
     """Return whether the state folder has runs, and was not marked where it is now."""
     try:
-        marked = (directory / _FILE).read_bytes().strip()
         inode = b"%d" % directory.stat().st_ino
     except OSError:
-        marked, inode = b"", b"none"
+        return False  # missing or inaccessible: then nothing in it is used either
+    try:
+        marked = (directory / _FILE).read_bytes().strip()
+    except OSError:
+        marked = b""
     return marked != inode and _has_runs(directory / "metawsm.db")
 
 
