@@ -71,22 +71,39 @@ class Closer:
         """
         if self._run.status == "closed":  # by another process, a moment ago
             return Closing((), ())
-        try:
+        with self._unlocking():
             journal = self._recover(lease)
             if journal is None:
                 with self._world.store.transaction(lease) as transaction:
                     transaction.move_run(self._run.run_id, "close")
                 journal = self._merge(lease)
+        self._finish(lease, journal)
+        return Closing(journal.merges, ())
+
+    def recover(self, lease: Lease) -> None:
+        """Undo or finish a close that was cut off, by its journal; other runs are left alone.
+
+        Raises `CloseBlockedError` when one that was decided cannot go on without a person.
+        """
+        if self._run.status != "closing":  # somebody has done it a moment ago
+            return
+        with self._unlocking():
+            journal = self._recover(lease)
+        if journal is not None:
+            self._finish(lease, journal)
+
+    @contextmanager
+    def _unlocking(self) -> Iterator[None]:
+        """Record what blocks the close within; however it ends, no branch stays locked by us."""
+        try:
+            yield
         except CloseBlockedError as error:
             with self._world.store.transaction() as transaction:
                 keep_blocked(transaction, self._run.run_id, error.details, error.message)
             raise
         finally:
-            # However this ends, no branch stays locked by us.
             for _, requests in self._by_base():
                 self._merging.abort(_key(*_target(requests[0])))
-        self._finish(lease, journal)
-        return Closing(journal.merges, ())
 
     def _recover(self, lease: Lease) -> CloseJournal | None:
         """Undo a close that was interrupted before its decision; finish the merges of one after it, and return it."""

@@ -13,7 +13,9 @@ from functools import partial
 
 from metawsm_rpc.domain.models import LIVE, Event
 from metawsm_rpc.engine import delivery
+from metawsm_rpc.engine.closing import Closer
 from metawsm_rpc.engine.drives import Drives
+from metawsm_rpc.engine.holding import held
 from metawsm_rpc.engine.probing import Prober
 from metawsm_rpc.engine.sweeping import Living, Sweeper
 from metawsm_rpc.engine.world import World
@@ -99,7 +101,8 @@ class Supervisor:
         self._on_trouble = on_trouble
         self._over = threading.Event()
         self._guard = threading.Lock()
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, threading.Thread] = {}
+        self._recovered: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._watch: Watch = world.machine.watch()
         self._prober = Prober(world)
@@ -160,18 +163,25 @@ class Supervisor:
         with self._guard:
             if name in self._under_way:
                 return
-            self._under_way.add(name)
+            thread = threading.Thread(target=self._aside, args=(name, act), name=f"aside {name}", daemon=True)
+            self._under_way[name] = thread
+        thread.start()
 
-        def do() -> None:
-            try:
-                act()
-            except MetawsmError as error:
-                self._tell(error)
-            finally:
-                with self._guard:
-                    self._under_way.discard(name)
+    def _aside(self, name: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except MetawsmError as error:
+            self._tell(error)
+        finally:
+            with self._guard:
+                del self._under_way[name]
 
-        threading.Thread(target=do, name=f"aside {name}", daemon=True).start()
+    def await_recovery(self, run_id: str) -> None:
+        """Wait until this supervisor has undone or finished the interrupted close of a run, if it is at it."""
+        with self._guard:
+            thread = self._under_way.get(_recovery(run_id))
+        if thread is not None:
+            thread.join()
 
     def _run(self) -> None:
         try:
@@ -273,6 +283,9 @@ class Supervisor:
         for launch, one in self._living.items():
             self._watch.follow(launch, one.pid, one.drop_box)
         self._take_up()
+        for run_id in self._world.store.interrupted_closes():
+            if run_id not in self._recovered:
+                self.aside(_recovery(run_id), partial(self._recover, run_id))
         for question in self._world.store.undelivered():
             self.aside(f"answer {question.id}", partial(delivery.bring_late, self._world, question.id))
         pause = min(max(SWEEP_SECONDS, self._took / SHARE), _LONGEST_SWEEP_SECONDS)
@@ -311,6 +324,15 @@ class Supervisor:
             raise
         self._drives.start(run_id, lease)
 
+    def _recover(self, run_id: str) -> None:
+        """Undo or finish an interrupted close, whose locks keep everybody from committing; try it only once.
+
+        What needs a person goes on when the person closes again.
+        """
+        with contextlib.suppress(BusyError), held(self._world, run_id) as lease:
+            self._recovered.add(run_id)
+            Closer(self._world, run_id).recover(lease)
+
     # --- news ---
 
     def _hand_on(self) -> bool:
@@ -328,6 +350,10 @@ class Supervisor:
                 self._next_sweep = min(self._next_sweep, max(soon, time.monotonic()))
             self._on_change(fresh)
         return True
+
+
+def _recovery(run_id: str) -> str:
+    return f"close {run_id}"
 
 
 def _calls_for_a_look(event: Event) -> bool:

@@ -216,6 +216,9 @@ class Store(Protocol):
         the policy leaves to a person (`execution.on_interrupt: fail`) do not count.
         """
 
+    def interrupted_closes(self) -> tuple[str, ...]:
+        """Return the ids of runs whose close was cut off, oldest first: nobody undoes or finishes it."""
+
     def summaries(
         self, *, tickets: Sequence[str] = (), statuses: Sequence[str] = (), limit: int | None = None, offset: int = 0
     ) -> tuple[tuple[RunSummary, ...], int, int]:

@@ -47,6 +47,8 @@ class Ending(RootService):
         if dry_run:
             outcome = Closer(self.world, run.run_id).rehearse()
             return answers.CloseAnswer(run, outcome.merges, outcome.blocked)
+        if (supervisor := self._supervising) is not None:
+            supervisor.await_recovery(run.run_id)
         self._sweeper.sweep([run.run_id])
         run = self.world.store.run(run.run_id)
         advance(RUN, run.status, "close", entity=f"run {run.run_id}")

@@ -228,6 +228,12 @@ def owing(connection: sqlite3.Connection) -> tuple[str, ...]:
     )
 
 
+def closing(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Return the runs that are being closed, oldest first."""
+    found = connection.execute("SELECT run_id FROM runs WHERE status = 'closing' ORDER BY rowid")
+    return tuple(row["run_id"] for row in found)
+
+
 def _run_filter(tickets: Sequence[str], statuses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     clauses = []
     if tickets:

@@ -107,6 +107,11 @@ class SqliteStore:
         with self._database.snapshot() as connection:
             return tuple(run_id for run_id in reading.owing(connection) if not self._leases.driven(run_id))
 
+    def interrupted_closes(self) -> tuple[str, ...]:
+        """Return the ids of runs whose close was cut off and that nobody holds, oldest first."""
+        with self._database.snapshot() as connection:
+            return tuple(run_id for run_id in reading.closing(connection) if not self._leases.driven(run_id))
+
     def summaries(
         self, *, tickets: Sequence[str] = (), statuses: Sequence[str] = (), limit: int | None = None, offset: int = 0
     ) -> tuple[tuple[RunSummary, ...], int, int]:

@@ -14,11 +14,18 @@ from engine_support import RUN, Runs, crash, hook, process, runs_on, until
 from metawsm_rpc.engine import holding
 from metawsm_rpc.engine.closing import Closer, Closing
 from metawsm_rpc.engine.world import World
-from metawsm_rpc.errors import BusyError, CloseBlockedError, HostError, IllegalTransitionError, RefLockedError
+from metawsm_rpc.errors import (
+    BusyError,
+    CloseBlockedError,
+    HostError,
+    IllegalTransitionError,
+    RefLockedError,
+)
 from metawsm_rpc.hosts.git.merging import GitMerging
 from metawsm_rpc.ports.store import CloseJournal, Lease
 from metawsm_rpc.service import ending
 from metawsm_rpc.store import leases
+from metawsm_rpc.store.store import SqliteStore
 
 
 @pytest.fixture
@@ -80,6 +87,59 @@ class TestACloseThatIsKilled:
             assert [one.reason for one in blocked_by(runs)] == ["uncommitted"]
             assert picture(ready) == before
             assert runs.run().status == "completed"
+
+    def test_before_the_decision_is_undone_by_a_supervisor(self, ready: Root) -> None:
+        before = picture(ready)
+        assert crash(ready, close, at=2, merging="advance_checkouts")
+        with runs_on(ready) as runs, runs.verbs.supervise():
+            until(lambda: runs.run().status == "completed")
+            assert picture(ready) == before
+
+    def test_after_the_decision_is_finished_by_a_supervisor(self, ready: Root) -> None:
+        assert crash(ready, close, at=1, merging="commit")
+        with runs_on(ready) as runs, runs.verbs.supervise():
+            until(lambda: runs.run().status == "closed")
+            assert_merged(ready, "T-1")
+            assert_closed(runs, "T-1")
+
+    def test_can_be_closed_again_while_a_supervisor_is_at_it(
+        self, ready: Root, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert crash(ready, close, at=2, merging="advance_checkouts")
+        recovering, go_on = threading.Event(), threading.Event()
+
+        def recover(closer: Closer, lease: Lease) -> None:
+            recovering.set()
+            assert go_on.wait(60)
+            return original(closer, lease)
+
+        original = Closer.recover
+        monkeypatch.setattr(Closer, "recover", recover)
+        with runs_on(ready) as runs, runs.verbs.supervise():
+            assert recovering.wait(60)
+            closing = threading.Thread(target=close, args=(runs,))
+            closing.start()
+            closing.join(2 * holding._PATIENCE_SECONDS)
+            assert closing.is_alive()
+            go_on.set()
+            closing.join(60)
+            assert_merged(ready, "T-1")
+            assert_closed(runs, "T-1")
+
+    def test_that_needs_a_person_is_tried_only_once_by_a_supervisor(
+        self, ready: Root, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert crash(ready, close, at=1, merging="commit")
+        git(ready.path / "lib", "reset", "-q", "--hard")
+        commit(ready.path / "lib", "T-1.txt", "mine\n")
+        looks, look = [], SqliteStore.interrupted_closes
+        monkeypatch.setattr(SqliteStore, "interrupted_closes", lambda store: looks.append(store) or look(store))
+        with runs_on(ready) as runs, runs.verbs.supervise() as supervisor:
+            (blocked,) = until(lambda: runs.events("close_blocked"))
+            before = len(looks)
+            until(lambda: supervisor.is_fresh() and len(looks) > before + 2)
+            assert runs.events("close_blocked") == [blocked]
+            assert runs.run().status == "closing"
 
     def test_after_the_decision_is_finished_over_a_base_that_moved_since(self, ready: Root) -> None:
         assert crash(ready, close, at=1, merging="commit")
