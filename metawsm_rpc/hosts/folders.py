@@ -129,8 +129,10 @@ class LocalFolders:
         A folder that has not changed since it was found empty still is. Its modification time must be old
         enough that a later change would have had a different one.
         """
-        written = os.stat(box).st_mtime_ns  # noqa: PTH116 - for each agent in every sweep
-        if self._empty.get(box) == written:
+        # A link that the agent has put there is not followed: what is elsewhere is not its own to drop.
+        found = os.lstat(box)
+        written = found.st_mtime_ns
+        if not stat.S_ISDIR(found.st_mode) or self._empty.get(box) == written:
             return True
         if os.listdir(box):  # noqa: PTH208 - the same
             return False
@@ -139,8 +141,10 @@ class LocalFolders:
         return True
 
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
-        """Remove a signal from the drop box; harmless when it is gone."""
-        Path(paths.drop_box, dropped_id).unlink(missing_ok=True)
+        """Remove a signal from the drop box; harmless when it is gone, or the agent keeps it from being removed."""
+        # It has been received, and is not received twice; the other boxes must still be read.
+        with contextlib.suppress(OSError):
+            os.unlink(f"{paths.drop_box}/{dropped_id}")  # noqa: PTH108 - text, as it is
 
     @contextlib.contextmanager
     def awaiting(self, paths: AgentPaths, guidance_id: str) -> Iterator[None]:

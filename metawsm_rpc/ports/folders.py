@@ -48,7 +48,7 @@ class Folders(Protocol):
         """Return the signals in the agent's drop box, oldest first."""
 
     def discard(self, paths: AgentPaths, dropped_id: str) -> None:
-        """Remove a signal from the drop box; harmless when it is gone."""
+        """Remove a signal from the drop box; harmless when it is gone, or cannot be removed."""
 
     def awaiting(self, paths: AgentPaths, guidance_id: str) -> AbstractContextManager[None]:
         """Mark, within the block, that this process waits for the answer to a question of the agent."""

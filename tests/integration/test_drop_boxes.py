@@ -61,6 +61,33 @@ def test_a_file_that_became_something_else_since_it_was_listed_is_not_waited_for
         (box / "s").write_text("said")
 
 
+@pytest.mark.parametrize("goal", ["itself", "elsewhere"])
+def test_a_link_in_the_place_of_a_box_is_not_followed(folders: LocalFolders, tmp_path: Path, goal: str) -> None:
+    paths = folders.paths("r", "T-1", "a")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "letter").write_text("no signal")
+    box = Path(paths.drop_box)
+    box.parent.mkdir(parents=True)
+    box.symlink_to(box if goal == "itself" else tmp_path / goal)
+    assert folders.dropped(paths) == ()
+
+
+@pytest.mark.parametrize("become", [Path.mkdir, Path.rmdir, None])
+def test_a_signal_that_cannot_be_removed_any_more_stands_in_nobodys_way(
+    folders: LocalFolders, paths: AgentPaths, become: Callable[[Path], None] | None
+) -> None:
+    box = Path(paths.drop_box)
+    (box / "s").write_text("said")
+    assert [item.text for item in folders.dropped(paths)] == ["said"]
+    (box / "s").unlink()
+    if become is None:
+        box.rmdir()
+        box.write_text("no folder any more")
+    else:
+        become(box / "s" if become is Path.mkdir else box)
+    folders.discard(paths, "s")
+
+
 def test_of_a_file_that_would_fill_the_memory_only_the_beginning_is_read(
     folders: LocalFolders, paths: AgentPaths
 ) -> None:
