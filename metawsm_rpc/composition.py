@@ -185,13 +185,13 @@ def open_service(
     from metawsm_rpc.service import Service
 
     state = root / STATE
-    _check_ours(state)
+    _check_ours(state, environ)
     machine = LocalMachine(root, environ)
     writable = not has_state(root) or _can_write(state)
 
     def make_state() -> None:
-        _check_ours(state)
-        _make_state(state)
+        _check_ours(state, environ)
+        _make_state(state, environ)
 
     def open_store() -> Store:
         if not (trusted and writable):
@@ -229,7 +229,7 @@ def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> Wo
 
     Call it only where `has_state`. Raises `NotTrustedError` when the root's `.metawsm` is not used.
     """
-    _check_ours(root / STATE)
+    _check_ours(root / STATE, environ)
 
     def open_store() -> Store:
         from metawsm_rpc.store.store import SqliteStore
@@ -239,7 +239,7 @@ def open_world(root: Path, environ: Mapping[str, str], *, patience: float) -> Wo
     return World(cast("Store", _OnDemand(open_store)), LocalMachine(root, environ), time.time, os.urandom)
 
 
-def adopt(root: Path) -> Path:
+def adopt(root: Path, environ: Mapping[str, str]) -> Path:
     """Use the root's `.metawsm` from now on, wherever it was made; return its path.
 
     Raises `NotTrustedError` when it belongs to another user, `InvalidParamsError` when there is none, and
@@ -252,18 +252,18 @@ def adopt(root: Path) -> Path:
     if not has_state(root):
         raise InvalidParamsError(f"There is no metawsm state in {root} to adopt; name another root with --root.")
     try:
-        place.mark(state)
+        place.mark(state, environ)
     except OSError as error:
         raise StoreError(f"The folder {state} cannot be written: {error.strerror}.") from error
     return state
 
 
-def _check_ours(state: Path) -> None:
+def _check_ours(state: Path, environ: Mapping[str, str]) -> None:
     """Refuse a `.metawsm` that somebody else has prepared: its policy and its runs could execute anything."""
     from metawsm_rpc.store.place import came_from_elsewhere
 
     _check_owner(state)
-    if came_from_elsewhere(state):
+    if came_from_elsewhere(state, environ):
         import shlex
 
         raise NotTrustedError(
@@ -283,13 +283,17 @@ def _check_owner(state: Path) -> None:
         )
 
 
-def _make_state(state: Path) -> None:
+def _make_state(state: Path, environ: Mapping[str, str]) -> None:
+    from metawsm_rpc.store import place
+
     try:
         state.mkdir(mode=0o700, exist_ok=True)
         state.chmod(0o700)  # a folder that came with a clone is readable by all
         ignore = state / ".gitignore"
         if not ignore.exists():
             ignore.write_text("# Everything here is metawsm's own, but for the policy.\n*\n!policy.json\n")
+        if not (state / _DATABASE).exists():
+            place.mark(state, environ)
     except OSError as error:
         what = "written" if state.is_dir() else "made"
         raise StoreError(f"The folder {state} cannot be {what}: {error.strerror}.") from error

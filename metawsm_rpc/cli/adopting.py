@@ -13,7 +13,7 @@ def _arguments(_parser: ArgumentParser) -> None:
 
 
 def _adopt(parsed: Namespace) -> int:
-    path = adopt(resolve_root(parsed.root, os.environ))
+    path = adopt(resolve_root(parsed.root, os.environ), os.environ)
     if parsed.json:
         output.print_json({"path": str(path)})
     else:
@@ -23,7 +23,7 @@ def _adopt(parsed: Namespace) -> int:
 
 _MORE = """metawsm refuses to use a .metawsm with runs that was copied to where it is, or that came with
 a clone or an archive: unfinished runs would go on by themselves, with whatever commands are stored
-there. Adopt it only if the runs are your own, for example because you have restored the folder from
-a backup, and not while the original is in use."""
+there. Adopt it only if the runs are your own, for example because you have moved the folder to
+another disk, and not while the original is in use."""
 
 VERBS = {"adopt": Verb(_arguments, _adopt, _MORE)}

@@ -1,43 +1,92 @@
-"""Where a state folder was made: one that was copied, or that came with a clone or an archive, is not acted on.
+"""Where a state folder was made: one that came with a clone or an archive, or was copied, is not acted on.
 
 What is stored says which commands to run and where: whoever continues the unfinished runs of a database
 that somebody else has prepared runs what that somebody wants. And the sessions and worktrees of a copied
-root belong to the original. The inode number of the folder tells: it stays when the folder is renamed,
-and changes with every copy.
+root belong to the original. A folder is known by its inode number, which it keeps when it is renamed, or by
+its path, for one that was restored where it was. Anybody can guess a path, so it is signed with a key
+that only the person has.
 """
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 _FILE = "place"
+_KEY_BYTES = 32
 
 
-def mark(directory: Path) -> None:
+def mark(directory: Path, environ: Mapping[str, str]) -> None:
     """Note that the state folder is used where it is now. Raises `OSError` when it cannot be written."""
-    draft = directory / f"{_FILE}.{os.getpid()}"
-    draft.touch(mode=0o600)
-    draft.write_text(f"{directory.stat().st_ino}\n", encoding="ascii")
-    draft.replace(directory / _FILE)
+    key = _key(environ) or _new_key(environ)
+    _write(directory / _FILE, b"%s\n%s\n" % (_inode(directory), _signature(directory, key)))
 
 
-def came_from_elsewhere(directory: Path) -> bool:
+def came_from_elsewhere(directory: Path, environ: Mapping[str, str]) -> bool:
     """Return whether the state folder has runs, and was not marked where it is now."""
     try:
-        inode = b"%d" % directory.stat().st_ino
+        inode = _inode(directory)
     except OSError:
         return False  # missing or inaccessible: then nothing in it is used either
     try:
-        marked = (directory / _FILE).read_bytes().strip()
+        marked_inode, signature = (directory / _FILE).read_bytes().splitlines()
+    except (OSError, ValueError):
+        marked_inode, signature = b"", b""
+    if marked_inode == inode:
+        return False
+    is_signed = bool(signature) and signature == _signature(directory, _key(environ))
+    return not is_signed and _has_runs(directory / "metawsm.db")
+
+
+def _inode(directory: Path) -> bytes:
+    return b"%d" % directory.stat().st_ino
+
+
+def _signature(directory: Path, key: bytes) -> bytes:
+    """Return the signed path, empty without a key."""
+    import hmac  # seldom needed, and slow to import
+
+    return hmac.digest(key, os.fsencode(directory.resolve()), "sha256").hex().encode() if key else b""
+
+
+def _key_file(environ: Mapping[str, str]) -> Path:
+    """Return `$XDG_STATE_HOME/metawsm/key` (https://specifications.freedesktop.org/basedir-spec/latest/)."""
+    configured = Path(environ.get("XDG_STATE_HOME", ""))
+    base = configured if configured.is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
+    return base / "metawsm" / "key"
+
+
+def _key(environ: Mapping[str, str]) -> bytes:
+    """Return the person's key, empty when there is none."""
+    try:
+        key = _key_file(environ).read_bytes()
     except OSError:
-        marked = b""
-    return marked != inode and _has_runs(directory / "metawsm.db")
+        return b""
+    return key if len(key) == _KEY_BYTES else b""
+
+
+def _new_key(environ: Mapping[str, str]) -> bytes:
+    """Make the person's key; empty where none can be kept, and then only the inode number counts."""
+    file = _key_file(environ)
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(file, os.urandom(_KEY_BYTES))
+    return _key(environ)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a private file whole or not at all; several processes write the same."""
+    draft = file.with_name(f"{file.name}.draft")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:  # noqa: PTH123 - a descriptor
+        opened.write(content)
+    with suppress(FileNotFoundError):  # another process was quicker
+        draft.replace(file)
 
 
 def _has_runs(database: Path) -> bool:
     """Return whether a database has runs; False where there is none, or none that can be read."""
-    logged = database.with_name(f"{database.name}-wal").exists()
+    logged = os.path.exists(f"{database}-wal")  # noqa: PTH110 - False instead of an error where access is denied
     uri = f"{database.absolute().as_uri()}?{'mode=ro' if logged else 'mode=ro&immutable=1'}"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:

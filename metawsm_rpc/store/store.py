@@ -1,14 +1,14 @@
 """The store of one root: `.metawsm/metawsm.db` and the lock files beside it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from metawsm_rpc.domain.clock import Clock
 from metawsm_rpc.domain.models import Agent, Blocked, Event, Guidance, Run, RunDetail, RunSummary, Step, Workspace
 from metawsm_rpc.ports.store import CloseJournal, Lease
-from metawsm_rpc.store import leases, place, reading
+from metawsm_rpc.store import leases, reading
 from metawsm_rpc.store.database import Database
 from metawsm_rpc.store.transaction import StoreTransaction
 
@@ -21,9 +21,6 @@ class SqliteStore:
 
     def __init__(self, directory: Path, clock: Clock, patience: float | None = None) -> None:
         self._clock = clock
-        if not (directory / "metawsm.db").exists():
-            with suppress(OSError):  # making the database says what is wrong
-                place.mark(directory)
         self._database = Database(directory / "metawsm.db", patience)
         self._leases = leases.Leases(self._database, directory / "locks", clock)
 

@@ -82,7 +82,6 @@ def test_every_file_is_private_whatever_the_umask(state: Path) -> None:
         os.umask(before)
     assert modes == {
         "locks": 0o700,
-        "place": 0o600,
         "locks/r1.1.lock": 0o600,
         "metawsm.db": 0o600,
         "metawsm.db-shm": 0o600,

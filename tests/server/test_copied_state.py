@@ -50,6 +50,25 @@ def test_a_server_starts_nothing_there_until_it_is_adopted(copied: Root, tmp_pat
     assert (tmp_path / "executed").exists()
 
 
+def test_what_was_restored_where_it_was_is_used(copied: Root, root: Root) -> None:
+    root.path.rename(root.path.with_name("gone"))
+    shutil.copytree(copied.path, root.path, symlinks=True)
+    assert [run["runId"] for run in root.ask("runs")["runs"]] == ["r1"]
+    root.metawsm("stop", "r1")
+
+
+def test_what_another_person_would_have_restored_is_not(
+    copied: Root, root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.path.rename(root.path.with_name("gone"))
+    shutil.copytree(copied.path, root.path, symlinks=True)
+    for home in ("empty", "with a key of its own"):
+        monkeypatch.setenv("HOME", str(tmp_path / home))
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / home / "state"))
+        root.metawsm("runs", code=4)
+        Root(tmp_path / home / "other").metawsm("policy", "init")
+
+
 def test_the_original_and_a_renamed_root_are_used_on(copied: Root, root: Root, tmp_path: Path) -> None:
     assert [run["status"] for run in root.ask("runs")["runs"]] == ["paused"]
     root.path.rename(tmp_path / "renamed")
