@@ -133,6 +133,24 @@ def test_a_signal_ends_the_view_in_order(asked: Root, cli: Cli, number: signal.S
     assert lease_is_free(cli)
 
 
+def test_a_signal_ends_the_view_in_order_however_long_what_it_does_takes(cli: Cli) -> None:
+    cli.root.repository("app")
+    # Hung up, it lives until it is killed after 5 seconds.
+    cli.root.agents(worker="trap '' HUP; echo ready; while :; do sleep 600; done")
+    cli("ticket", "create", "T-1")
+    cli("run", "--ticket", "T-1", "--run-id", "r1")
+    screen = Screen(cli.root)
+    screen.sees("supervising", "worker")
+    screen.type("r")
+    screen.sees("Restart")
+    screen.type("y")
+    screen.sees("supervising", but="Restart ")
+    os.kill(screen.pid(), signal.SIGTERM)
+    assert screen.status() == 143
+    assert "1 agent goes on" in screen.shown()
+    cli("stop", "r1")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_view_whose_terminal_takes_no_output(
     asked: Root, cli: Cli, number: signal.Signals, status: int

@@ -121,8 +121,9 @@ class WatchApp(App[int]):
         threading.Thread(target=self._give_up, args=(status,), name="giving up", daemon=True).start()
 
     def _give_up(self, status: int) -> None:
-        time.sleep(_END_SECONDS)
+        # The process, too, waits for these before it ends in order.
         self.errands.wait()
+        time.sleep(_END_SECONDS)
         os._exit(status)
 
     def on_board_ready(self) -> None:
