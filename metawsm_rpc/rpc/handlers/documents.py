@@ -78,8 +78,8 @@ async def changed_on_disk(server: "MetawsmServer", params: types.DidChangeWatche
 async def _changed(server: "MetawsmServer", uri: str) -> None:
     if uri.endswith("/index.md"):
         # The line of a ticket's diagnostics may be another one.
-        root = await server.threads.on("looks", server.root_of, uri)
-        root.views.tickets_changed()
+        # The root may have to be opened, or its view be in use.
+        await server.threads.on("looks", lambda: server.root_of(uri).views.tickets_changed())  # noqa: PLW0108 - the root is opened on the thread
         server.feeds.wake()
     elif uri.endswith("/policy.json"):
         from metawsm_rpc.rpc.handlers import policy_file

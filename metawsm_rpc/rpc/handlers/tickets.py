@@ -112,7 +112,7 @@ async def _view(server: "MetawsmServer", uri: str) -> "tuple[Root, View]":
     root = await server.threads.on("looks", server.root_of, uri)
     view = await server.view(root)
     if uri.endswith("/index.md") and _ticket(uri, view) is None:
-        root.views.tickets_changed()
+        await server.threads.on("looks", root.views.tickets_changed)
         view = await server.view(root)
     return root, view
 
