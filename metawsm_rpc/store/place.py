@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
+from metawsm_rpc.store.database import migrations
+
 _FILE = "place"
 _KEY_BYTES = 32
 
@@ -24,7 +26,7 @@ def mark(directory: Path, environ: Mapping[str, str]) -> None:
 
 
 def came_from_elsewhere(directory: Path, environ: Mapping[str, str]) -> bool:
-    """Return whether the state folder has runs, and was not marked where it is now."""
+    """Return whether the state folder has a usable database, and was not marked where it is now."""
     try:
         inode = _inode(directory)
     except OSError:
@@ -36,7 +38,7 @@ def came_from_elsewhere(directory: Path, environ: Mapping[str, str]) -> bool:
     if marked_inode == inode:
         return False
     is_signed = bool(signature) and signature == _signature(directory, _key(environ))
-    return not is_signed and _has_runs(directory / "metawsm.db")
+    return not is_signed and _can_be_used(directory / "metawsm.db")
 
 
 def _inode(directory: Path) -> bytes:
@@ -84,13 +86,17 @@ def _write(file: Path, content: bytes) -> None:
         draft.replace(file)
 
 
-def _has_runs(database: Path) -> bool:
-    """Return whether a database has runs; False where there is none, or none that can be read."""
-    logged = os.path.exists(f"{database}-wal")  # noqa: PTH110 - False instead of an error where access is denied
-    uri = f"{database.absolute().as_uri()}?{'mode=ro' if logged else 'mode=ro&immutable=1'}"
+def _can_be_used(database: Path) -> bool:
+    """Return whether opening a database could do anything but make it or refuse it.
+
+    Its rows do not tell: triggers and a journal that is still to be played back add others.
+    """
+    if any(os.path.exists(f"{database}-{log}") for log in ("wal", "journal")):  # noqa: PTH110 - no errors
+        return True
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            (found,) = connection.execute("SELECT EXISTS (SELECT * FROM runs)").fetchone()
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (has_content,) = connection.execute("SELECT EXISTS (SELECT * FROM sqlite_master)").fetchone()
     except sqlite3.Error:
-        return False  # opening it will say what is wrong
-    return bool(found)
+        return False
+    return bool(has_content) and version <= len(migrations())

@@ -75,6 +75,20 @@ def test_the_original_and_a_renamed_root_are_used_on(copied: Root, root: Root, t
     assert [run["status"] for run in Root(tmp_path / "renamed").ask("runs")["runs"]] == ["paused"]
 
 
+def test_runs_that_a_trigger_would_make_are_found_out(copied: Root) -> None:
+    with closing(sqlite3.connect(copied.path / ".metawsm" / "metawsm.db")) as database:
+        database.execute("DELETE FROM runs")
+        database.execute("CREATE TRIGGER later AFTER INSERT ON leases BEGIN DELETE FROM events; END")
+        database.commit()
+    copied.metawsm("runs", code=4)
+
+
+def test_runs_that_a_journal_would_bring_back_are_found_out(copied: Root) -> None:
+    (copied.path / ".metawsm" / "metawsm.db").write_bytes(b"")
+    (copied.path / ".metawsm" / "metawsm.db-journal").write_bytes(b"whatever it brings back")
+    copied.metawsm("runs", code=4)
+
+
 def test_a_policy_that_came_with_a_clone_is_used(root: Root) -> None:
     root.agents(worker="sleep 600")
     assert root.ask("runs")["total"] == 0
