@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -352,6 +353,21 @@ class TestAnAnswer:
             runs.verbs.answer(asked, "that")
         assert caught.value.details == {"status": "answered", "answer": "this"}
         assert received(runs) == ["this"]
+
+    def test_waits_for_somebody_who_is_about_to_answer(self, runs: Runs) -> None:
+        begin(runs, claude())
+        asked = say(runs, "guidance", "Which one?")
+        assert asked is not None
+        question = runs.store.guidance(asked)
+        answering = threading.Thread(target=runs.verbs.answer, args=(asked, "this"))
+        with delivery.bringing(runs.verbs.world, question) as is_ours:
+            assert is_ours
+            answering.start()
+            answering.join(0.5)
+            assert runs.store.guidance(asked).status == "pending"
+        answering.join(60)
+        assert received(runs) == ["this"]
+        assert runs.events("doubt") == []
 
 
 class TestAnAnswerThatIsCutOff:
