@@ -146,3 +146,21 @@ def carry_out(store: Store, run_id: str) -> None:
                 if one.kind == "start_agent" and one.agent:
                     transaction.move_agent(run_id, one.ticket, one.agent, "launch", launch=f"l-{one.index}", pid=1)
                 transaction.move_step(run_id, one.index, "finish")
+
+
+def move_agent(store: Store, event: str, name: str = "a", **options: Any) -> bool:
+    """Move an agent of run r1 and ticket T-1; return whether that changed anything."""
+    with store.transaction() as transaction:
+        return transaction.move_agent("r1", "T-1", name, event, **options)
+
+
+def move_run(store: Store, *events: str) -> None:
+    """Move run r1."""
+    for event in events:
+        with store.transaction() as transaction:
+            transaction.move_run("r1", event)
+
+
+def told(store: Store, since: int) -> list[tuple[str, str, str, str | None, str | None]]:
+    """Return the events after `since`, each as entity, id, type, from and to."""
+    return [(event.entity, event.entity_id, event.type, event.from_, event.to) for event in store.events(since)]

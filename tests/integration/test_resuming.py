@@ -24,15 +24,9 @@ from engine_support import (
     wait_for_death,
     worktrees,
 )
+from launching_support import STARTS, begin, go_on, policy, starts
 
 from metawsm_rpc.errors import IllegalTransitionError
-
-STARTS = 'echo "$METAWSM_LAUNCH" >> "$METAWSM_ROOT/starts"; '
-
-
-def policy(root: Root, script: str = STARTS + WAITS, *, profile: str = "shell", **sections: object) -> None:
-    execution = {"step_retries": 0, "stop_grace_seconds": 1, **sections.pop("execution", {})}
-    root.policy(agents=[Root.agent("worker", script, profile)], execution=execution, **sections)
 
 
 @pytest.fixture
@@ -47,21 +41,6 @@ def a_root(root: Root) -> Root:
 def runs(a_root: Root) -> Iterator[Runs]:
     with runs_on(a_root) as opened:
         yield opened
-
-
-def starts(root: Root) -> int:
-    """Return how often an agent has been started."""
-    file = root.path / "starts"
-    return len(file.read_text().split()) if file.exists() else 0
-
-
-def go_on(runs: Runs, verb: str = "resume", **options: object) -> None:
-    getattr(runs.verbs, verb)(RUN, **options)
-    runs.verbs.finish(RUN)
-
-
-def begin(runs: Runs) -> None:
-    runs.start("T-1", repos=["app"])
 
 
 def assert_at_work(runs: Runs) -> None:

@@ -4,10 +4,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from run_support import Clock, begin, carry_out, plan
+from run_support import Clock, begin, carry_out, move_agent, move_run, plan, told
 
 from metawsm_rpc.domain.clock import timestamp
 from metawsm_rpc.domain.lifecycles import AGENT, RUN, STEP
@@ -41,21 +40,6 @@ def running(store: SqliteStore) -> SqliteStore:
     begin(store, plan(agents=("a", "b")))
     carry_out(store, "r1")
     return store
-
-
-def move_agent(store: SqliteStore, event: str, name: str = "a", **options: Any) -> bool:
-    with store.transaction() as transaction:
-        return transaction.move_agent("r1", "T-1", name, event, **options)
-
-
-def move_run(store: SqliteStore, *events: str) -> None:
-    for event in events:
-        with store.transaction() as transaction:
-            transaction.move_run("r1", event)
-
-
-def told(store: SqliteStore, since: int) -> list[tuple[str, str, str, str | None, str | None]]:
-    return [(event.entity, event.entity_id, event.type, event.from_, event.to) for event in store.events(since)]
 
 
 # --- a plan ---

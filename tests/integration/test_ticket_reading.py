@@ -1,49 +1,15 @@
 """Finding and reading tickets: wherever they are, however broken."""
 
-import contextlib
 import os
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ticket_support import DOCMGR_INDEX, NOW, timezone, write
 
 from metawsm_rpc.errors import AmbiguousError, InvalidParamsError, TicketNotFoundError
 from metawsm_rpc.hosts.tickets import frontmatter
 from metawsm_rpc.hosts.tickets.docmgr_config import TicketRoot
 from metawsm_rpc.hosts.tickets.tickets import FileTickets
-
-NOW = 1767323045.6789  # 2026-01-02T03:04:05.6789Z
-
-# What docmgr v0.0.20 wrote for `ticket create-ticket --ticket MEN-1 --title 'MEN-1: Fix Café: API # "x"' --topics a,b`.
-DOCMGR_INDEX = """\
----
-Title: 'MEN-1: Fix Café: API # "x"'
-Ticket: MEN-1
-Status: active
-Topics:
-    - a
-    - b
-DocType: index
-Intent: long-term
-Owners: []
-RelatedFiles: []
-ExternalSources: []
-Summary: ""
-LastUpdated: 2026-01-02T03:04:05.6789Z
-WhatFor: ""
-WhenToUse: ""
----
-"""
-
-
-@contextlib.contextmanager
-def timezone(name: str):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", name)
-        time.tzset()
-        yield
-    time.tzset()
 
 
 @pytest.fixture(autouse=True)
@@ -60,13 +26,6 @@ def root(tmp_path):
 @pytest.fixture
 def tickets(root):
     return FileTickets(TicketRoot(root), lambda: NOW)
-
-
-def write(root: Path, folder: str, content: str | bytes = "---\nTitle: t\nTicket: T\nDocType: index\n---\n") -> Path:
-    path = root / folder / "index.md"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 # --- reading ---

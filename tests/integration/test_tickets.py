@@ -1,42 +1,20 @@
-import contextlib
 import json
 import os
 import shutil
 import stat
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from ticket_support import DOCMGR_INDEX, NOW, timezone, write
 
 from metawsm_rpc.errors import HostError, InvalidParamsError, TicketNotFoundError
 from metawsm_rpc.hosts.tickets.docmgr_config import TicketRoot, ticket_root
 from metawsm_rpc.hosts.tickets.tickets import FileTickets
 
-NOW = 1767323045.6789  # 2026-01-02T03:04:05.6789Z
 DAY = "2026/01/02"
 
-# What docmgr v0.0.20 wrote for `ticket create-ticket --ticket MEN-1 --title 'MEN-1: Fix Café: API # "x"' --topics a,b`.
-DOCMGR_INDEX = """\
----
-Title: 'MEN-1: Fix Café: API # "x"'
-Ticket: MEN-1
-Status: active
-Topics:
-    - a
-    - b
-DocType: index
-Intent: long-term
-Owners: []
-RelatedFiles: []
-ExternalSources: []
-Summary: ""
-LastUpdated: 2026-01-02T03:04:05.6789Z
-WhatFor: ""
-WhenToUse: ""
----
-"""
 DOCMGR_CHANGELOG = "# Changelog\n\n## 2026-01-02\n\n- Initial workspace created\n\n"
 DOCMGR_CLOSED_CHANGELOG = DOCMGR_CHANGELOG + "\n## 2026-01-02\n\ndid it\n\n"
 
@@ -59,15 +37,6 @@ UNUSABLE = [
 USABLE = ["MEN-1", "42", "1.5", "2026-01-02", "a:b", "a.b_c", "Größe-1", "日本語", "yes", "null", "0x10"]
 
 
-@contextlib.contextmanager
-def timezone(name: str):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", name)
-        time.tzset()
-        yield
-    time.tzset()
-
-
 @pytest.fixture(autouse=True)
 def _utc():
     with timezone("UTC"):
@@ -82,13 +51,6 @@ def root(tmp_path):
 @pytest.fixture
 def tickets(root):
     return FileTickets(TicketRoot(root), lambda: NOW)
-
-
-def write(root: Path, folder: str, content: str | bytes = "---\nTitle: t\nTicket: T\nDocType: index\n---\n") -> Path:
-    path = root / folder / "index.md"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def names_in(folder: Path) -> list[str]:
