@@ -3,7 +3,6 @@
 import json
 import os
 import queue
-import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -39,11 +38,8 @@ def _view(verbs: Service, root: str) -> int:
     from metawsm_rpc.cli.watch.app import WatchApp
 
     app = WatchApp(verbs, root)
-    before = signal.getsignal(signal.SIGTERM)
     with verbs.supervise(app.hear, app.trouble):
         status = app.run()
-        # The event loop has left SIGTERM without a handler.
-        signal.signal(signal.SIGTERM, before)
         for name in app.errands.underway:
             output.say(f"Waiting for the end of: {name}")
         app.errands.wait()

@@ -19,9 +19,6 @@ from metawsm_rpc.errors import IllegalTransitionError, StoreError
 
 _LOOK_SECONDS = 0.05
 
-_TAKING_SECONDS = 2.0
-"""How long a waiting process may take to pick up its answer."""
-
 
 _ANSWERING_SECONDS = 2.0
 """How long to wait for somebody who is about to answer the same question; then they are taken to be frozen."""
@@ -107,9 +104,9 @@ def answer(world: World, guidance_id: str, text: str) -> Answered:
     `InvalidParamsError` for what is no text, or `IllegalTransitionError` when the question is not open any more.
     """
     typed_text(text)
+    question = world.store.guidance(guidance_id)
     deadline = time.monotonic() + _ANSWERING_SECONDS
     while True:
-        question = world.store.guidance(guidance_id)
         with delivery.bringing(world, question) as is_ours:
             is_open = world.store.guidance(guidance_id).status == "pending"
             # Somebody else is about to answer, and will bring what is on record then.

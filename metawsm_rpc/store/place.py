@@ -8,12 +8,9 @@ that only the person has.
 """
 
 import os
-import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-
-from metawsm_rpc.store.database import migrations
 
 _FILE = "place"
 _KEY_BYTES = 32
@@ -91,6 +88,10 @@ def _can_be_used(database: Path) -> bool:
 
     Its rows do not tell: triggers and a journal that is still to be played back add others.
     """
+    import sqlite3  # slow to import, for verbs that need no database
+
+    from metawsm_rpc.store.database import migrations
+
     if any(os.path.exists(f"{database}-{log}") for log in ("wal", "journal")):  # noqa: PTH110 - no errors
         return True
     try:
